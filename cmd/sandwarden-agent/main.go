@@ -1,0 +1,64 @@
+//go:build linux
+
+// Command sandwarden-agent is PID 1 of every sandbox. The daemon carries it
+// inside and starts it; it is of no use by hand.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/guest"
+	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		tell(err)
+		os.Exit(1)
+	}
+}
+
+// run chooses the stage. None of them returns without a reason.
+func run(args []string) error {
+	switch {
+	case len(args) > 0 && args[0] == guest.JoinWord:
+		return guest.Join(args[1:], os.Environ())
+	case os.Getpid() != 1:
+		return errors.New("sandwarden-agent is started by sandwarden; there is nothing to do by hand")
+	}
+	c, data, err := readConfig()
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 && args[0] == setup.StageTwo {
+		return guest.Run(context.Background(), c)
+	}
+	return setup.Run(c, data)
+}
+
+// readConfig reads the configuration and closes its descriptor: it holds the
+// session's secret, and no child may ever see it.
+func readConfig() (agent.Config, []byte, error) {
+	f := os.NewFile(agent.ConfigFD, "config")
+	data, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return agent.Config{}, nil, err
+	}
+	c, err := agent.DecodeConfig(data)
+	return c, data, err
+}
+
+// tell writes what failed to the daemon, if it still listens, else to stderr.
+func tell(err error) {
+	if os.Getpid() == 1 {
+		if _, failed := fmt.Fprint(os.NewFile(agent.ReadyFD, "ready"), err); failed == nil {
+			return
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+}

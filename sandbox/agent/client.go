@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/containerd/ttrpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// Bounds on what an agent may say. An agent that breaks them is not ours any
+// more: its sandbox is to end.
+const (
+	maxFrames = 8192
+	maxData   = 64 << 10
+	maxMIME   = 128
+	maxWords  = 64 << 10 // of results and messages; longer ones are cut
+)
+
+// readMax is how much output one call asks for.
+const readMax = 256 << 10
+
+// A Client speaks with one agent. Its methods may be called from many
+// goroutines. Errors are *sandbox.Error.
+type Client struct {
+	id   sandbox.ID
+	conn *ttrpc.Client
+	call wire.AgentService
+}
+
+// NewClient speaks over conn, on which Greet has succeeded. It owns conn.
+func NewClient(id sandbox.ID, conn net.Conn) *Client {
+	c := ttrpc.NewClient(conn)
+	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
+}
+
+// Close ends the connection. The agent lives on.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Hello exchanges versions, and returns the agent's.
+func (c *Client) Hello(ctx context.Context) (int, error) {
+	r, err := c.call.Hello(ctx, &wire.HelloRequest{Version: Version})
+	if err != nil {
+		return 0, c.fault("hello", err)
+	}
+	return int(r.GetVersion()), nil
+}
+
+// Start implements [sandbox.Sandbox].
+func (c *Client) Start(ctx context.Context, x sandbox.Exec) error {
+	_, err := c.call.Start(ctx, &wire.StartRequest{
+		Id: string(x.ID), Code: x.Code, Argv: x.Argv, Env: x.Env, Dir: x.Dir, Stdin: x.Stdin,
+		Background: x.Background, Deadline: int64(x.Deadline), OutputLimit: x.OutputLimit,
+	})
+	return c.fault("start", err)
+}
+
+// Follow implements [sandbox.Sandbox]. What it returns is within the bounds
+// that [sandbox.Frame] names, and its numbers follow on after; an agent that
+// says otherwise gives an error of Kind Stopped with cause agent_lost.
+func (c *Client) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	r, err := c.call.ReadOutput(ctx, &wire.ReadOutputRequest{
+		After: after, MaxBytes: readMax, WaitMs: uint32(wait.Milliseconds()),
+	})
+	if err != nil {
+		return nil, c.fault("follow", err)
+	}
+	frames, err := Frames(after, r)
+	if err != nil {
+		return nil, &sandbox.Error{Op: "follow", ID: string(c.id), Kind: sandbox.Stopped, Cause: sandbox.CauseAgentLost, Err: err}
+	}
+	return frames, nil
+}
+
+// Signal implements [sandbox.Sandbox].
+func (c *Client) Signal(ctx context.Context, x sandbox.ExecID, s sandbox.Signal) error {
+	_, err := c.call.Signal(ctx, &wire.SignalRequest{Id: string(x), Signal: string(s)})
+	return c.fault("signal", err)
+}
+
+// WriteStdin implements [sandbox.Sandbox].
+func (c *Client) WriteStdin(ctx context.Context, x sandbox.ExecID, offset uint64, data []byte) (int, error) {
+	r, err := c.call.WriteStdin(ctx, &wire.WriteStdinRequest{Id: string(x), Offset: offset, Data: data, Close: data == nil})
+	if err != nil {
+		return 0, c.fault("stdin", err)
+	}
+	return min(int(r.GetTaken()), len(data)), nil
+}
+
+// Executions implements [sandbox.Sandbox].
+func (c *Client) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
+	r, err := c.call.Executions(ctx, &wire.ExecutionsRequest{})
+	if err != nil {
+		return nil, c.fault("executions", err)
+	}
+	states := make([]sandbox.ExecState, 0, len(r.GetExecutions()))
+	for _, x := range r.GetExecutions() {
+		states = append(states, sandbox.ExecState{ID: sandbox.ExecID(x.GetId()), Running: x.GetRunning()})
+	}
+	return states, nil
+}
+
+// errFrames says that an agent's frames are not within the bounds.
+var errFrames = errors.New("the agent's output breaks the protocol") //nolint:gochecknoglobals // a sentinel
+
+// Frames checks what an agent sent in answer to a reading after a cursor.
+func Frames(after uint64, r *wire.ReadOutputReply) ([]sandbox.Frame, error) {
+	if len(r.GetFrames()) > maxFrames {
+		return nil, errFrames
+	}
+	frames := make([]sandbox.Frame, 0, len(r.GetFrames()))
+	for i, f := range r.GetFrames() {
+		if f.GetSeq() != after+uint64(i)+1 {
+			return nil, errFrames
+		}
+		frame, err := frameOf(f)
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, frame)
+	}
+	return frames, nil
+}
+
+func frameOf(f *wire.Frame) (sandbox.Frame, error) {
+	out := sandbox.Frame{Seq: f.GetSeq(), Exec: sandbox.ExecID(f.GetExec()), Data: f.GetData()}
+	limit := maxData
+	switch f.GetStream() {
+	case wire.Stream_STDOUT:
+		out.Stream = sandbox.Stdout
+	case wire.Stream_STDERR:
+		out.Stream = sandbox.Stderr
+	case wire.Stream_DISPLAY:
+		out.Stream, out.MIME, limit = sandbox.Display, f.GetMime(), sandbox.MaxDisplay
+	default:
+		return out, errFrames
+	}
+	if len(out.Data) > limit || len(out.MIME) > maxMIME {
+		return out, errFrames
+	}
+	if f.GetExit() != nil {
+		out.Exit = exitOf(f.GetExit())
+	}
+	return out, nil
+}
+
+func exitOf(e *wire.Exit) *sandbox.Exit {
+	exit := &sandbox.Exit{
+		Code: int(e.GetCode()), Cause: causeOf(e.GetCause()), Evidence: cut(e.GetEvidence(), maxMIME*4),
+		StateLost: e.GetStateLost(), Result: cut(e.GetResult(), maxWords), Dropped: max(e.GetDropped(), 0),
+		Duration: time.Duration(max(e.GetDuration(), 0)), CPU: time.Duration(max(e.GetCpu(), 0)),
+		PeakBytes: max(e.GetPeakBytes(), 0),
+	}
+	if e.GetFailed() {
+		exit.Failure = &sandbox.Failure{Name: cut(e.GetFailureName(), maxMIME), Message: cut(e.GetFailureMessage(), maxWords)}
+	}
+	return exit
+}
+
+// causeOf believes an agent the causes that are its to know.
+func causeOf(word string) sandbox.Cause {
+	switch c := sandbox.Cause(word); c { //nolint:exhaustive // the others are not an agent's to say
+	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed:
+		return c
+	default:
+		return sandbox.CauseCrashed
+	}
+}
+
+// cut shortens s to n bytes without splitting a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// fault turns a fault of a call into ours.
+func (c *Client) fault(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &sandbox.Error{Op: op, ID: string(c.id), Kind: kindOf(err), Err: err}
+	if e.Kind == sandbox.Stopped {
+		e.Cause = sandbox.CauseAgentLost
+	}
+	return e
+}
+
+func kindOf(err error) sandbox.Kind {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return sandbox.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return sandbox.Timeout
+	case errors.Is(err, ttrpc.ErrClosed), errors.Is(err, net.ErrClosed):
+		return sandbox.Stopped
+	}
+	switch status.Code(err) { //nolint:exhaustive // an agent says no others
+	case codes.ResourceExhausted:
+		return sandbox.Exhausted
+	case codes.InvalidArgument, codes.FailedPrecondition:
+		return sandbox.Invalid
+	case codes.NotFound:
+		return sandbox.NotFound
+	case codes.Unknown:
+		return sandbox.Stopped // the connection broke
+	default:
+		return sandbox.Other
+	}
+}

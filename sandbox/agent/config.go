@@ -1,0 +1,75 @@
+package agent
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// Version is the protocol's version. It rises with each addition.
+const Version = 1
+
+// Descriptors of the agent's program when it starts. Those of [Config.Join]
+// follow.
+const (
+	ConfigFD = 3 // read end of a pipe: the Config as JSON, after the cgroup is joined
+	SocketFD = 4 // bound unix socket; the agent itself listens, after its drop of rights
+	ReadyFD  = 5 // write end of a pipe: ReadyWord, or the text of what failed
+	SelfFD   = 6 // sealed memory file of the program
+	FirstFD  = 7 // first of the cgroup's descriptors
+)
+
+// ReadyWord is what a started agent writes on its ready pipe.
+const ReadyWord = "ready"
+
+// SecretSize is the length in bytes of a session's secret.
+const SecretSize = 32
+
+// A Config tells the agent what to become. It is written by the daemon alone.
+type Config struct {
+	Root       string // path of the template's tree in the mount namespace
+	Hostname   string
+	UID, GID   int
+	UserNS     bool          // there is a user namespace around us: no device may be made
+	Secret     []byte        // SecretSize bytes, known to the daemon and to us
+	DiskBytes  int64         // of /work and /tmp together
+	Inodes     int           // of /work and /tmp together
+	ShmBytes   int64         // of /dev/shm
+	Processes  uint64        // RLIMIT_NPROC; 0 leaves it
+	Filter     []byte        // seccomp program
+	Grace      time.Duration // without a daemon for so long, the sandbox ends itself
+	Env        []string      // of kernels and commands
+	Kernel     Kernel
+	RingBytes  int  // unacknowledged output that is kept
+	JoinMode   Join // how children get into the cgroup `work`
+	JoinFiles  int  // how many descriptors from FirstFD on are for joining
+	WorkFolder bool // the descriptor after them is the folder for cgroups of executions
+}
+
+// A Kernel says how the sandbox's code is run.
+type Kernel struct {
+	Language    sandbox.Language
+	Interpreter string // path inside the sandbox
+	Driver      string // path inside the sandbox
+}
+
+// A Join is how a child gets into the cgroup `work`.
+type Join string
+
+// The ways to join.
+const (
+	JoinNone   Join = ""       // there are no cgroups
+	JoinThread Join = "thread" // v1: the thread that forks is in `work`
+	JoinSelf   Join = "self"   // v2: the child joins by itself before it executes
+)
+
+// Encode returns the config as the agent reads it.
+func (c Config) Encode() ([]byte, error) { return json.Marshal(c) }
+
+// DecodeConfig reads what Encode wrote.
+func DecodeConfig(data []byte) (Config, error) {
+	var c Config
+	err := json.Unmarshal(data, &c)
+	return c, err
+}

@@ -1,0 +1,22 @@
+// Package agent is what the daemon knows of the program that is PID 1 of a
+// sandbox: how it is configured, and the client that speaks with it.
+//
+// The program itself is in the packages below: setup builds the walls and
+// locks the door behind itself, guest runs the executions, kernel holds the
+// language drivers, wire is the protocol, and embedded carries the built
+// program inside the daemon.
+//
+// # Life
+//
+// The daemon starts the program in new namespaces, puts it into its cgroup and
+// then writes a [Config] into its descriptor 3. Stage one (setup) mounts,
+// pivots, drops every right, and executes the program again from its sealed
+// memory file. Stage two (guest) listens on the socket that the daemon bound,
+// and says so on the ready pipe. From there on the daemon speaks ttrpc with it
+// through [Client]. The program outlives the daemon, for the orphan grace.
+//
+// # Trust
+//
+// Code in the sandbox runs under the agent's own user id. So nothing that the
+// agent says is believed without bounds: see [Client.Follow].
+package agent

@@ -1,0 +1,192 @@
+//go:build linux
+
+package guest
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// Bounds on what the daemon may ask at once. The daemon has its own, smaller
+// ones; these protect the agent's memory from a faulty daemon.
+const (
+	maxRunning = 64
+	maxKnown   = 256 // executions remembered after their end
+)
+
+// A Guest is the agent's state. Its methods may be called from many
+// goroutines.
+type Guest struct {
+	config   agent.Config
+	out      *ring
+	children *children
+	groups   *groups
+	null     *os.File
+
+	mu          sync.Mutex
+	executions  map[string]*execution // running, or with an end that is not acknowledged
+	known       []string              // the newest ids that are over
+	interpreter *interpreter          // nil until code is run
+	busy        *execution            // what the interpreter runs
+}
+
+// Errors that the daemon gets as ttrpc statuses.
+var (
+	errBusy    = errors.New("the kernel is busy")             //nolint:gochecknoglobals // a sentinel
+	errTooMany = errors.New("too many executions")            //nolint:gochecknoglobals // a sentinel
+	errEmpty   = errors.New("neither code nor a command")     //nolint:gochecknoglobals // a sentinel
+	errUnknown = errors.New("no such execution, or no stdin") //nolint:gochecknoglobals // a sentinel
+)
+
+func newGuest(c agent.Config, joins []*os.File, folder *os.File) (*Guest, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{
+		config: c, out: newRing(c.RingBytes), children: newChildren(c.JoinMode, joins),
+		groups: &groups{folder: folder}, null: null, executions: map[string]*execution{},
+	}, nil
+}
+
+// start begins the execution that r asks for, once.
+func (g *Guest) start(r *wire.StartRequest) error {
+	if len(r.GetArgv()) == 0 && r.GetCode() == "" || r.GetId() == "" {
+		return errEmpty
+	}
+	x, err := g.admit(r)
+	if x == nil {
+		return err
+	}
+	if len(r.GetArgv()) == 0 {
+		go g.runCode(x, r)
+		return nil
+	}
+	if err := g.runCommand(x, r); err != nil {
+		g.withdraw(x)
+		return err
+	}
+	return nil
+}
+
+// admit makes the execution of r, or returns nil: with an error when it cannot
+// be, without one when it is known already.
+func (g *Guest) admit(r *wire.StartRequest) (*execution, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.isKnown(r.GetId()) {
+		return nil, nil //nolint:nilnil // idempotent: it was started before
+	}
+	code := len(r.GetArgv()) == 0
+	switch {
+	case len(g.executions) >= maxRunning:
+		return nil, errTooMany
+	case code && g.busy != nil:
+		return nil, errBusy
+	}
+	x := newExecution(r, g.out)
+	g.executions[x.id] = x
+	if code {
+		g.busy = x
+	}
+	return x, nil
+}
+
+func (g *Guest) isKnown(id string) bool {
+	if _, ok := g.executions[id]; ok {
+		return true
+	}
+	for _, k := range g.known {
+		if k == id {
+			return true
+		}
+	}
+	return false
+}
+
+// withdraw forgets an execution that never began.
+func (g *Guest) withdraw(x *execution) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.executions, x.id)
+}
+
+// acknowledged forgets an execution whose end the daemon has.
+func (g *Guest) acknowledged(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.executions, id)
+	g.known = append(g.known, id)
+	if len(g.known) > maxKnown {
+		g.known = append([]string(nil), g.known[len(g.known)-maxKnown/2:]...)
+	}
+}
+
+// runCode runs code in the interpreter, which is started when there is none.
+func (g *Guest) runCode(x *execution, r *wire.StartRequest) {
+	exit := g.execute(x, r)
+	g.mu.Lock()
+	g.busy = nil
+	g.mu.Unlock()
+	x.finish(exit)
+}
+
+func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
+	k := g.interpreter
+	lostBefore := k != nil && !k.alive()
+	if lostBefore {
+		k.close()
+		k = nil
+	}
+	if k == nil {
+		var err error
+		if k, err = g.startInterpreter(x); err != nil {
+			return g.noInterpreter(k, err)
+		}
+		g.interpreter = k
+	}
+	x.arm(k.signal, r.GetDeadline())
+	exit, lost := k.run(x, r.GetCode())
+	if lost {
+		k.close()
+		g.interpreter = nil
+	}
+	if lostBefore {
+		exit.StateLost = true
+		if exit.GetEvidence() == "" {
+			exit.Evidence = "the interpreter had ended since the run before"
+		}
+	}
+	return exit
+}
+
+// noInterpreter is the exit of code for which no interpreter came up.
+func (g *Guest) noInterpreter(k *interpreter, err error) *wire.Exit {
+	if k == nil {
+		return &wire.Exit{Code: 1, Cause: "crashed", Evidence: "the interpreter could not be started: " + err.Error()}
+	}
+	exit := k.lost()
+	exit.StateLost = false // there was none yet
+	k.close()
+	return exit
+}
+
+func (g *Guest) find(id string) *execution {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.executions[id]
+}
+
+func (g *Guest) list() []*wire.ExecState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	states := make([]*wire.ExecState, 0, len(g.executions))
+	for id, x := range g.executions {
+		states = append(states, &wire.ExecState{Id: id, Running: x.running()})
+	}
+	return states
+}

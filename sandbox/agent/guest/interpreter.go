@@ -1,0 +1,228 @@
+//go:build linux
+
+package guest
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// startLimit is how long an interpreter may take to say that it is ready, on a
+// host that is very busy.
+const startLimit = 60 * time.Second
+
+// An interpreter is the process that runs code, and keeps its state between
+// runs. What it says is the tenant's word: bounded by [kernel.Conn], believed
+// by nobody else.
+type interpreter struct {
+	pid    int
+	conn   *kernel.Conn
+	file   *os.File
+	group  *group
+	taps   [2]*tap
+	ended  <-chan ending
+	gone   chan struct{} // closed when the process has ended
+	ending ending        // set before gone is closed
+	runs   int
+
+	mu      sync.Mutex
+	current *execution // nil between runs
+}
+
+var errNotReady = errors.New("the interpreter did not start") //nolint:gochecknoglobals // a sentinel
+
+// startInterpreter starts a new one and waits until it is ready.
+func (g *Guest) startInterpreter(first *execution) (*interpreter, error) {
+	k := &interpreter{gone: make(chan struct{}), current: first}
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	k.file, k.conn = ours, kernel.NewConn(ours, g.config.Kernel.Language)
+	files := []*os.File{g.null, nil, nil, theirs}
+	defer func() {
+		for _, f := range files[1:] {
+			if f != nil {
+				_ = f.Close()
+			}
+		}
+	}()
+	for i, stream := range []wire.Stream{wire.Stream_STDOUT, wire.Stream_STDERR} {
+		t, theirs, err := openTap(func(data []byte) { k.write(g.out, stream, data) })
+		if err != nil {
+			k.close()
+			return nil, err
+		}
+		k.taps[i], files[1+i] = t, theirs
+	}
+	argv, env := kernel.Command(g.config.Kernel.Language, g.config.Kernel.Interpreter, g.config.Kernel.Driver)
+	k.group = g.groups.make()
+	k.pid, k.ended, err = g.children.start(program{
+		path: argv[0], argv: argv, env: append(append([]string{}, env...), g.config.Env...),
+		dir: "/work", files: files, group: k.group,
+	})
+	if err != nil {
+		k.group.end()
+		k.close()
+		return nil, err
+	}
+	go k.watch()
+	_ = theirs.Close() // now, so that its end is seen here
+	files[3] = nil
+	return k, k.awaitReady()
+}
+
+// watch notes the end of the process, and ends what it left behind.
+func (k *interpreter) watch() {
+	k.ending = <-k.ended
+	signalGroup(k.pid, syscall.SIGKILL)
+	k.group.end()
+	close(k.gone)
+}
+
+func (k *interpreter) awaitReady() error {
+	_ = k.file.SetReadDeadline(time.Now().Add(startLimit))
+	m, err := k.conn.Next()
+	_ = k.file.SetReadDeadline(time.Time{})
+	if err == nil && m.Ready != nil {
+		return nil
+	}
+	k.kill()
+	return errNotReady
+}
+
+// write hands output to the run that goes on. What comes between runs belongs
+// to none.
+func (k *interpreter) write(out *ring, stream wire.Stream, data []byte) {
+	k.mu.Lock()
+	x := k.current
+	k.mu.Unlock()
+	if x != nil {
+		x.write(stream, data)
+		return
+	}
+	out.push(&wire.Frame{Stream: stream, Data: append([]byte(nil), data...)})
+}
+
+func (k *interpreter) signal(s sandbox.Signal) {
+	if s == sandbox.Kill {
+		k.kill()
+		return
+	}
+	signalGroup(k.pid, syscall.SIGINT)
+}
+
+func (k *interpreter) kill() {
+	signalGroup(k.pid, syscall.SIGKILL)
+}
+
+func (k *interpreter) alive() bool {
+	select {
+	case <-k.gone:
+		return false
+	default:
+		return true
+	}
+}
+
+// run runs code as x and returns how it ended. lost: the process is gone.
+func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool) {
+	k.mu.Lock()
+	k.current = x
+	k.mu.Unlock()
+	cpu := cpuTime(k.pid)
+	k.runs++
+	id := strconv.Itoa(k.runs)
+	done, err := k.converse(x, id, code)
+	if sandbox.KindOf(err) == sandbox.Invalid && err != nil { // not sent: nothing is lost
+		x.write(wire.Stream_STDERR, []byte(err.Error()+"\n"))
+		done = &kernel.Done{}
+	} else if err != nil {
+		return k.lost(), true
+	}
+	for _, t := range k.taps {
+		t.drain()
+	}
+	k.mu.Lock()
+	k.current = nil
+	k.mu.Unlock()
+	exit = exitOfDone(done)
+	exit.Cpu = int64(cpuTime(k.pid) - cpu)
+	return exit, false
+}
+
+// converse sends the code and handles what comes until the run is done.
+func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, error) {
+	if err := k.conn.SendRun(id, code); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := k.conn.Next()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.Display != nil:
+			x.display(m.Display.MIME, m.Display.Data)
+		case m.Done != nil && m.Done.ID == id:
+			return m.Done, nil
+		}
+	}
+}
+
+// lost tells how a run ended whose interpreter went away, or spoke nonsense.
+func (k *interpreter) lost() *wire.Exit {
+	timer := time.NewTimer(interruptGrace)
+	defer timer.Stop()
+	select {
+	case <-k.gone:
+	case <-timer.C: // it closed its channel, or broke the protocol, and lives
+		k.kill()
+		<-k.gone
+	}
+	for _, t := range k.taps {
+		t.finish(leftover)
+	}
+	exit := exitOf(k.ending)
+	exit.StateLost = true
+	if exit.Cause == "" {
+		exit.Cause = string(sandbox.CauseCrashed)
+	}
+	if exit.Evidence == "" {
+		exit.Evidence = "the interpreter ended with status " + strconv.Itoa(int(exit.GetCode()))
+	}
+	if exit.GetCode() == 0 {
+		exit.Code = 1
+	}
+	return exit
+}
+
+func (k *interpreter) close() {
+	_ = k.file.Close()
+	for _, t := range k.taps {
+		if t != nil {
+			t.close()
+		}
+	}
+}
+
+func exitOfDone(d *kernel.Done) *wire.Exit {
+	exit := &wire.Exit{Result: d.Result}
+	if !d.OK {
+		exit.Code = 1
+	}
+	if d.Exit != nil {
+		exit.Code = int32(*d.Exit & 0xff)
+	}
+	if d.Failure != nil {
+		exit.Failed, exit.FailureName, exit.FailureMessage = true, d.Failure.Name, d.Failure.Message
+	}
+	return exit
+}

@@ -1,0 +1,173 @@
+//go:build linux
+
+package guest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// greetLimit is how long a new connection may take to show the secret.
+const greetLimit = 10 * time.Second
+
+// Run is the agent's second stage: it serves until its daemon has stayed away
+// for the grace. It returns only with the reason for which it ended; the end
+// of PID 1 is the end of the sandbox.
+func Run(ctx context.Context, c agent.Config) error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return err // exec has set it back; without it the tenant could trace us
+	}
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(40 << 20)
+	joins, folder := inherited(c)
+	g, err := newGuest(c, joins, folder)
+	if err != nil {
+		return err
+	}
+	go g.handleSignals()
+	return g.serve(ctx)
+}
+
+// inherited names the descriptors that the daemon passed.
+func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
+	fd := uintptr(agent.FirstFD)
+	for range c.JoinFiles {
+		joins = append(joins, os.NewFile(fd, "join"))
+		fd++
+	}
+	if c.WorkFolder {
+		folder = os.NewFile(fd, "work")
+		fd++
+	}
+	for f := uintptr(agent.SocketFD); f < fd; f++ {
+		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
+	}
+	return joins, folder
+}
+
+// handleSignals takes every signal there is: a Go program dies of most of
+// them, and the tenant may send any. It reaps at SIGCHLD.
+func (g *Guest) handleSignals() {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	g.children.reap()
+	for s := range signals {
+		if s == syscall.SIGCHLD {
+			g.children.reap()
+		}
+	}
+}
+
+func (g *Guest) serve(ctx context.Context) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	watched := newWatched(l, g.config.Grace)
+	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(door(g.config.Secret)))
+	if err != nil {
+		return err
+	}
+	wire.RegisterAgentService(server, service{g})
+	ready := os.NewFile(agent.ReadyFD, "ready")
+	if _, err := ready.WriteString(agent.ReadyWord); err != nil {
+		return err
+	}
+	_ = ready.Close()
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(ctx, watched) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-watched.deserted:
+		return errors.New("no daemon came back within the grace")
+	}
+}
+
+// listen makes the daemon's bound socket a listening one. We do it, not the
+// daemon, so that SO_PEERCRED at the other end names us.
+func listen() (net.Listener, error) {
+	if err := unix.Listen(agent.SocketFD, 8); err != nil {
+		return nil, err
+	}
+	f := os.NewFile(agent.SocketFD, "socket")
+	defer func() { _ = f.Close() }() // FileListener has its own copy
+	return net.FileListener(f)
+}
+
+// door lets in who knows the secret.
+func door(secret []byte) ttrpc.Handshaker { return handshaker{secret} }
+
+type handshaker struct{ secret []byte }
+
+func (h handshaker) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+	if err := conn.SetDeadline(time.Now().Add(greetLimit)); err != nil {
+		return nil, nil, err
+	}
+	if err := agent.Admit(conn, h.secret); err != nil {
+		return nil, nil, err
+	}
+	return conn, nil, conn.SetDeadline(time.Time{})
+}
+
+// watched is a listener that notices when no daemon is connected for the
+// grace.
+type watched struct {
+	net.Listener
+	grace    time.Duration
+	deserted chan struct{}
+
+	mu    sync.Mutex
+	conns int
+	timer *time.Timer
+}
+
+func newWatched(l net.Listener, grace time.Duration) *watched {
+	w := &watched{Listener: l, grace: grace, deserted: make(chan struct{})}
+	w.timer = time.AfterFunc(grace, func() { close(w.deserted) })
+	return w
+}
+
+// Accept implements [net.Listener].
+func (w *watched) Accept() (net.Conn, error) {
+	conn, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns++
+	w.timer.Stop()
+	return &counted{Conn: conn, watched: w}, nil
+}
+
+type counted struct {
+	net.Conn
+	once    sync.Once
+	watched *watched
+}
+
+// Close implements [net.Conn].
+func (c *counted) Close() error {
+	c.once.Do(func() {
+		c.watched.mu.Lock()
+		defer c.watched.mu.Unlock()
+		if c.watched.conns--; c.watched.conns == 0 {
+			c.watched.timer.Reset(c.watched.grace)
+		}
+	})
+	return c.Conn.Close()
+}

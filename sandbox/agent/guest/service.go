@@ -1,0 +1,76 @@
+//go:build linux
+
+package guest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// Bounds on one call.
+const (
+	maxRead = 256 << 10
+	maxWait = time.Minute
+)
+
+// A service is the Guest as ttrpc sees it.
+type service struct{ guest *Guest }
+
+func (s service) Hello(context.Context, *wire.HelloRequest) (*wire.HelloReply, error) {
+	return &wire.HelloReply{Version: agent.Version}, nil
+}
+
+func (s service) Start(_ context.Context, r *wire.StartRequest) (*wire.StartReply, error) {
+	err := s.guest.start(r)
+	switch {
+	case err == nil:
+		return &wire.StartReply{}, nil
+	case errors.Is(err, errBusy), errors.Is(err, errTooMany):
+		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, errEmpty):
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil, status.Error(codes.Internal, err.Error())
+}
+
+func (s service) ReadOutput(ctx context.Context, r *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
+	limit := min(int(r.GetMaxBytes()), maxRead)
+	wait := min(time.Duration(r.GetWaitMs())*time.Millisecond, maxWait)
+	frames := s.guest.out.read(ctx, r.GetAfter(), limit, wait, s.guest.acknowledged)
+	return &wire.ReadOutputReply{Frames: frames}, nil
+}
+
+func (s service) Signal(_ context.Context, r *wire.SignalRequest) (*wire.SignalReply, error) {
+	if x := s.guest.find(r.GetId()); x != nil {
+		x.send(sandbox.Signal(r.GetSignal()))
+	}
+	return &wire.SignalReply{}, nil
+}
+
+func (s service) WriteStdin(_ context.Context, r *wire.WriteStdinRequest) (*wire.WriteStdinReply, error) {
+	x := s.guest.find(r.GetId())
+	if x == nil || x.stdin == nil {
+		return nil, status.Error(codes.NotFound, errUnknown.Error())
+	}
+	if r.GetClose() {
+		x.stdin.close()
+		return &wire.WriteStdinReply{}, nil
+	}
+	n, err := x.stdin.write(r.GetOffset(), r.GetData())
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &wire.WriteStdinReply{Taken: uint32(n)}, nil
+}
+
+func (s service) Executions(context.Context, *wire.ExecutionsRequest) (*wire.ExecutionsReply, error) {
+	return &wire.ExecutionsReply{Executions: s.guest.list()}, nil
+}

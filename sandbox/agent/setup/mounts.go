@@ -1,0 +1,155 @@
+//go:build linux
+
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+)
+
+// Masks of /proc. What is missing on a kernel needs no mask.
+var (
+	maskedFiles = []string{"kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "interrupts", "sysrq-trigger", "kmsg", "key-users", "kallsyms", "kpagecount", "kpageflags", "kpagecgroup", "slabinfo", "vmallocinfo", "modules"} //nolint:gochecknoglobals // a table
+	maskedDirs  = []string{"scsi", "acpi", "asound"}                                                                                                                                                                                                      //nolint:gochecknoglobals // a table
+	lockedDirs  = []string{"bus", "fs", "irq", "sys", "driver", "tty"}                                                                                                                                                                                    //nolint:gochecknoglobals // a table
+)
+
+const guarded = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// mountProc mounts a fresh /proc of this pid namespace and masks what tells of
+// the host or acts on it. The masks' source is checked to be the null device.
+func mountProc(c agent.Config) error {
+	proc := filepath.Join(c.Root, "proc")
+	if err := unix.Mount("proc", proc, "proc", guarded, ""); err != nil {
+		return err
+	}
+	null := filepath.Join(c.Root, "dev/null")
+	if err := checkNull(null); err != nil {
+		return err
+	}
+	for _, name := range maskedFiles {
+		if err := optional(unix.Mount(null, filepath.Join(proc, name), "", unix.MS_BIND, "")); err != nil {
+			return fmt.Errorf("mask %s: %w", name, err)
+		}
+	}
+	for _, name := range maskedDirs {
+		if err := optional(unix.Mount("tmpfs", filepath.Join(proc, name), "tmpfs", guarded|unix.MS_RDONLY, "size=0,nr_inodes=2")); err != nil {
+			return fmt.Errorf("mask %s: %w", name, err)
+		}
+	}
+	for _, name := range lockedDirs {
+		if err := optional(readOnly(filepath.Join(proc, name))); err != nil {
+			return fmt.Errorf("lock %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func checkNull(path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) {
+		return errors.New("/dev/null is not the null device")
+	}
+	return nil
+}
+
+// optional forgives a target that this kernel does not have.
+func optional(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// readOnly binds a folder onto itself, read-only.
+func readOnly(path string) error {
+	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|guarded, "")
+}
+
+// mountDev mounts the session's own terminals and shared memory; the devices
+// themselves are the template's.
+func mountDev(c agent.Config) error {
+	pts := filepath.Join(c.Root, "dev/pts")
+	if err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,max=64"); err != nil {
+		return err
+	}
+	shm := filepath.Join(c.Root, "dev/shm")
+	options := fmt.Sprintf("mode=1777,size=%d,nr_inodes=4096", c.ShmBytes)
+	return unix.Mount("tmpfs", shm, "tmpfs", guarded, options)
+}
+
+// mountDisk mounts what can be written: one tmpfs, bounded in bytes and in
+// files, that holds both /work and /tmp. Its pages are charged to who writes.
+func mountDisk(c agent.Config) error {
+	stage := filepath.Join(c.Root, "tmp")
+	options := fmt.Sprintf("mode=0755,size=%d,nr_inodes=%d", c.DiskBytes, c.Inodes)
+	if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return err
+	}
+	for name, mode := range map[string]os.FileMode{"work": 0o755, "tmp": 0o777 | os.ModeSticky} {
+		dir := filepath.Join(stage, name)
+		if err := os.Mkdir(dir, mode.Perm()); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			return err
+		}
+		if err := os.Chown(dir, c.UID, c.GID); err != nil {
+			return err
+		}
+	}
+	if err := nameTenant(c, stage); err != nil {
+		return err
+	}
+	if err := unix.Mount(filepath.Join(stage, "work"), filepath.Join(c.Root, "work"), "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return unix.Mount(filepath.Join(stage, "tmp"), stage, "", unix.MS_BIND, "")
+}
+
+// nameTenant gives the session's user a name, in files that lie where the
+// tenant cannot reach them but through the mounts.
+func nameTenant(c agent.Config, stage string) error {
+	files := map[string]string{
+		"passwd": fmt.Sprintf("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nsandbox:x:%d:%d:sandbox:/work:/bin/bash\n", c.UID, c.GID),
+		"group":  fmt.Sprintf("root:x:0:\nnogroup:x:65534:\nsandbox:x:%d:\n", c.GID),
+	}
+	for name, text := range files {
+		source := filepath.Join(stage, name)
+		if err := os.WriteFile(source, []byte(text), 0o444); err != nil { //nolint:gosec // everybody inside reads it
+			return err
+		}
+		if err := unix.Mount(source, filepath.Join(c.Root, "etc", name), "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loopbackUp lets programs inside talk to their own servers. There is no other
+// device.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+}

@@ -1,0 +1,325 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
+)
+
+// destroyLimit bounds one attempt to end a sandbox.
+const destroyLimit = 20 * time.Second
+
+// A box is one sandbox. It implements [sandbox.Sandbox].
+type box struct {
+	backend *Backend
+	id      sandbox.ID
+	spec    sandbox.Spec
+	cgroup  *cgroup.Session // nil where there are none
+	client  *agent.Client   // nil until connected
+	pidfd   int             // of PID 1; see process
+	exited  chan struct{}   // closed when PID 1 has been reaped
+	dead    chan struct{}   // closed with the death known
+
+	mu      sync.Mutex
+	process *os.File // of pidfd; nil before the start and after the end
+	record  record
+	ending  bool // Destroy has begun
+	death   sandbox.Death
+	kills   int        // killed for want of memory, as told already
+	refused int        // forks refused, as told already
+	gone    bool       // all has been given back
+	once    sync.Mutex // one Destroy at a time
+}
+
+// ID implements [sandbox.Sandbox].
+func (x *box) ID() sandbox.ID { return x.id }
+
+// Dead implements [sandbox.Sandbox].
+func (x *box) Dead() <-chan struct{} { return x.dead }
+
+// Death implements [sandbox.Sandbox].
+func (x *box) Death() sandbox.Death {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.death
+}
+
+// watch waits for the end of PID 1, reaps it and says why it ended. It costs
+// no thread: the descriptor of a process can be polled.
+func (x *box) watch(pid int) {
+	defer close(x.dead)
+	defer close(x.exited)
+	x.mu.Lock()
+	process := x.process
+	x.mu.Unlock()
+	waitFor(process)
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_ = x.process.Close() // under the lock: nobody signals a number that is another's now
+	x.process = nil
+	x.death = x.causeOfDeath(status)
+}
+
+// causeOfDeath reads the counters while the cgroup is still there.
+func (x *box) causeOfDeath(status unix.WaitStatus) sandbox.Death {
+	if x.ending {
+		return sandbox.Death{Cause: sandbox.CauseKilled, Evidence: "destroyed on request"}
+	}
+	evidence := fmt.Sprintf("the agent ended with status %d", status.ExitStatus())
+	if status.Signaled() {
+		evidence = "the agent was ended by " + unix.SignalName(status.Signal())
+	}
+	if x.cgroup != nil {
+		if kills, own, err := x.cgroup.OOM(); err == nil && kills > x.kills {
+			return sandbox.Death{Cause: memoryCause(own), Evidence: fmt.Sprintf("%s; the kernel killed %d processes for want of memory", evidence, kills)}
+		}
+	}
+	return sandbox.Death{Cause: sandbox.CauseAgentLost, Evidence: evidence}
+}
+
+// waitFor returns when the process has ended. The runtime's poller wakes it, so
+// that no thread waits.
+func waitFor(process *os.File) {
+	raw, err := process.SyscallConn()
+	if err != nil {
+		return // then Wait4 waits, with a thread
+	}
+	waited := false
+	_ = raw.Read(func(uintptr) bool {
+		done := waited
+		waited = true
+		return done
+	})
+}
+
+// alive returns the client, or why there is nobody to ask.
+func (x *box) alive(op string) (*agent.Client, error) {
+	select {
+	case <-x.dead:
+		death := x.Death()
+		return nil, &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.Stopped, Cause: death.Cause, Detail: "the sandbox has died", Err: errors.New(death.Evidence)}
+	default:
+		return x.client, nil
+	}
+}
+
+// Start implements [sandbox.Sandbox].
+func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
+	client, err := x.alive("start")
+	if err != nil {
+		return err
+	}
+	return client.Start(ctx, e)
+}
+
+// Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
+// can know: that the kernel killed for want of memory, or refused to fork.
+func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	client, err := x.alive("follow")
+	if err != nil {
+		return nil, err
+	}
+	frames, err := client.Follow(ctx, after, wait)
+	for i := range frames {
+		if exit := frames[i].Exit; exit != nil && exit.Code != 0 {
+			x.explain(exit)
+		}
+	}
+	return frames, err
+}
+
+func (x *box) explain(exit *sandbox.Exit) {
+	if x.cgroup == nil || exit.Cause == sandbox.CauseWallTimeout {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if kills, own, err := x.cgroup.OOM(); err == nil && kills > x.kills {
+		x.kills = kills
+		exit.Cause = memoryCause(own)
+		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.spec.Flavor.MemoryMB)
+		if !own {
+			exit.Evidence = "the kernel killed a process: all sandboxes together used the memory that they may"
+		}
+		return
+	}
+	if hits, err := x.cgroup.PidsMax(); err == nil && hits > x.refused {
+		x.refused = hits
+		if exit.Cause == sandbox.CauseNone {
+			exit.Cause = sandbox.CausePids
+			exit.Evidence = fmt.Sprintf("a process could not be started: the sandbox may have %d tasks", x.spec.Flavor.Pids)
+		}
+	}
+}
+
+func memoryCause(own bool) sandbox.Cause {
+	if own {
+		return sandbox.CauseOOM
+	}
+	return sandbox.CauseHostMemory
+}
+
+// Signal implements [sandbox.Sandbox].
+func (x *box) Signal(ctx context.Context, e sandbox.ExecID, s sandbox.Signal) error {
+	client, err := x.alive("signal")
+	if err != nil {
+		return err
+	}
+	return client.Signal(ctx, e, s)
+}
+
+// WriteStdin implements [sandbox.Sandbox].
+func (x *box) WriteStdin(ctx context.Context, e sandbox.ExecID, offset uint64, data []byte) (int, error) {
+	client, err := x.alive("stdin")
+	if err != nil {
+		return 0, err
+	}
+	return client.WriteStdin(ctx, e, offset, data)
+}
+
+// Executions implements [sandbox.Sandbox].
+func (x *box) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
+	client, err := x.alive("executions")
+	if err != nil {
+		return nil, err
+	}
+	return client.Executions(ctx)
+}
+
+// Stats implements [sandbox.Sandbox].
+func (x *box) Stats(context.Context) (sandbox.Stats, error) {
+	if _, err := x.alive("stats"); err != nil {
+		return sandbox.Stats{}, err
+	}
+	if x.cgroup == nil {
+		return sandbox.Stats{MemoryBytes: -1}, nil
+	}
+	memory, cpu, tasks, err := x.cgroup.Stats()
+	return sandbox.Stats{MemoryBytes: memory, CPU: cpu, Tasks: tasks}, err
+}
+
+// Freeze implements [sandbox.Freezer]. Only what the tenant runs is paused.
+func (x *box) Freeze(context.Context) error {
+	if x.cgroup == nil {
+		return &sandbox.Error{Op: "freeze", ID: string(x.id), Kind: sandbox.Unsupported}
+	}
+	return x.cgroup.Freeze()
+}
+
+// Thaw implements [sandbox.Freezer].
+func (x *box) Thaw(context.Context) error {
+	if x.cgroup == nil {
+		return nil
+	}
+	return x.cgroup.Thaw()
+}
+
+// Destroy implements [sandbox.Sandbox]: it kills PID 1 and with it the
+// namespace, waits until nothing is left, and gives back cgroup, socket,
+// record and user id, in this order.
+func (x *box) Destroy(ctx context.Context) error {
+	x.once.Lock()
+	defer x.once.Unlock()
+	if x.gone {
+		return nil
+	}
+	x.mu.Lock()
+	x.ending = true
+	pid := x.record.PID
+	x.mu.Unlock()
+	if x.client != nil {
+		_ = x.client.Close()
+	}
+	if pid > 0 {
+		if err := x.kill(ctx); err != nil {
+			return x.destroyError(err)
+		}
+	} else {
+		x.neverStarted()
+	}
+	if err := x.release(ctx); err != nil {
+		return x.destroyError(err)
+	}
+	x.gone = true
+	return nil
+}
+
+func (x *box) destroyError(err error) error {
+	return &sandbox.Error{Op: "destroy", ID: string(x.id), Kind: sandbox.KindOf(err), Err: err}
+}
+
+func (x *box) kill(ctx context.Context) error {
+	err := x.signalAgent(unix.SIGKILL)
+	if err != nil {
+		return err
+	}
+	if x.cgroup != nil {
+		err = x.cgroup.Kill(ctx)
+	}
+	select {
+	case <-x.exited:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, ctx.Err())
+	}
+}
+
+// signalAgent signals PID 1. One that has ended is no error.
+func (x *box) signalAgent(s unix.Signal) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.process == nil {
+		return nil
+	}
+	err := unix.PidfdSendSignal(x.pidfd, s, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// neverStarted ends the life of a box whose agent was not started.
+func (x *box) neverStarted() {
+	select {
+	case <-x.dead:
+	default:
+		close(x.dead)
+	}
+}
+
+func (x *box) release(ctx context.Context) error {
+	if x.cgroup != nil {
+		if err := x.cgroup.Remove(ctx); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := x.backend.records.remove(x.id); err != nil {
+		return err
+	}
+	x.backend.uids.give(x.record.UID)
+	x.backend.mu.Lock()
+	delete(x.backend.boxes, x.id)
+	x.backend.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,389 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
+	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
+)
+
+// readyLimit is how long an agent may take to be ready on a very busy host.
+const readyLimit = 30 * time.Second
+
+// Create implements [sandbox.Backend].
+func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if b.ready != nil {
+		return nil, b.ready
+	}
+	if err := b.permitted(); err != nil {
+		return nil, err
+	}
+	if err := b.usable(spec.Template); err != nil {
+		return nil, err
+	}
+	return b.create(ctx, id, spec)
+}
+
+// permitted refuses sandboxes with fewer limits than promised, unless the
+// operator allows them.
+func (b *Backend) permitted() error {
+	if len(b.unenforced) == 0 || b.opts.AllowUnenforced {
+		return nil
+	}
+	return &sandbox.Error{
+		Op: "create", Kind: sandbox.Unavailable,
+		Detail: "these limits cannot be enforced for this user: " + strings.Join(b.unenforced, ", "),
+		Remedy: "run as root, or allow it by SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1; sandwarden doctor says what is missing",
+	}
+}
+
+// usable refuses a template that was not proven.
+func (b *Backend) usable(t sandbox.Template) error {
+	for _, status := range b.templates {
+		if status.Template == t {
+			return status.Err
+		}
+	}
+	return &sandbox.Error{Op: "create", Kind: sandbox.Invalid, Detail: fmt.Sprintf("there is no template %q", t.Name)}
+}
+
+// create makes a sandbox in steps, and takes back all of them when one fails.
+func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (_ sandbox.Sandbox, err error) {
+	x, err := b.newBox(id, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyLimit)
+			defer cancel()
+			err = errors.Join(createError(id, err), x.Destroy(clean))
+		}
+	}()
+	if err := b.records.write(x.record); err != nil {
+		return nil, err
+	}
+	if err := x.makeCgroup(spec.Flavor); err != nil {
+		return nil, err
+	}
+	if err := x.launch(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.connect(ctx); err != nil {
+		return nil, err
+	}
+	x.record.State = "ready"
+	if err := b.records.write(x.record); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func createError(id sandbox.ID, err error) error {
+	kind := sandbox.KindOf(err)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOSPC) {
+		kind = sandbox.Exhausted
+	}
+	return &sandbox.Error{Op: "create", ID: string(id), Kind: kind, Err: err}
+}
+
+// newBox takes a user id and registers the sandbox; from here on Destroy gives
+// everything back.
+func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
+	uid, ok := b.uids.take()
+	if !ok {
+		return nil, &sandbox.Error{
+			Op: "create", ID: string(id), Kind: sandbox.Exhausted,
+			Limit:  &sandbox.Limit{Resource: "users", Current: uidRange, Max: uidRange},
+			Detail: "no user id is free", Remedy: "stop sessions that are not needed",
+		}
+	}
+	secret := make([]byte, agent.SecretSize)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	x := &box{
+		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}),
+		record: record{
+			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, UID: uid,
+			State: "creating", Boot: bootID(), Secret: secret, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
+		},
+	}
+	b.mu.Lock()
+	b.boxes[id] = x
+	b.mu.Unlock()
+	return x, nil
+}
+
+func (x *box) makeCgroup(f sandbox.Flavor) error {
+	if x.backend.cgroups == nil {
+		return nil
+	}
+	var err error
+	x.cgroup, err = x.backend.cgroups.Create(string(x.id), cgroup.Limits{
+		MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID,
+	})
+	return err
+}
+
+// launch starts the agent and waits until it serves.
+func (x *box) launch(ctx context.Context) error {
+	socket, err := bindSocket(x.socketPath())
+	if err != nil {
+		return err
+	}
+	configRead, configWrite, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	readyRead, readyWrite, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, socket.Close(), configRead.Close(), configWrite.Close())
+	}
+	defer func() { _ = readyRead.Close() }()
+	joins, config, err := x.prepareConfig()
+	if err == nil {
+		err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, joins...))
+	}
+	for _, f := range append(joins, configRead, socket, readyWrite) {
+		_ = f.Close() // the agent has its own
+	}
+	if err == nil {
+		err = x.enterCgroup()
+	}
+	if err == nil {
+		_, err = configWrite.Write(config)
+	}
+	err = errors.Join(err, configWrite.Close()) // its end lets the agent begin
+	if err != nil {
+		return err
+	}
+	return awaitReady(ctx, readyRead)
+}
+
+// prepareConfig opens what the agent needs to put its children into `work`.
+func (x *box) prepareConfig() ([]*os.File, []byte, error) {
+	c := agent.Config{
+		Root: x.backend.treePath(x.spec.Template.Name), Hostname: hostname(x.spec.Session),
+		UID: x.record.UID, GID: x.record.UID, Secret: x.record.Secret, Filter: x.backend.filter,
+		DiskBytes: int64(x.spec.Flavor.DiskMB) << 20, Inodes: x.spec.Flavor.Inodes, ShmBytes: 64 << 20,
+		Processes: uint64(x.spec.Flavor.Pids) + 64, Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
+		Env: append(baseEnv(), x.spec.Env...),
+		Kernel: agent.Kernel{
+			Language:    x.spec.Template.Language,
+			Interpreter: x.backend.interpreters[x.spec.Template.Name],
+			Driver:      driverPath(x.spec.Template.Language),
+		},
+	}
+	var files []*os.File
+	if x.cgroup != nil {
+		joins, err := x.cgroup.WorkFiles()
+		if err != nil {
+			return nil, nil, err
+		}
+		files = joins
+		c.JoinFiles, c.JoinMode = len(joins), agent.JoinThread
+		if x.backend.cgroups.Version() == 2 {
+			c.JoinMode = agent.JoinSelf
+		}
+		if folder, err := x.cgroup.WorkDir(); err == nil {
+			files, c.WorkFolder = append(files, folder), true
+		}
+	}
+	data, err := c.Encode()
+	return files, data, err
+}
+
+// startAgent starts the agent's first stage in new namespaces. files become
+// its descriptors from agent.ConfigFD on.
+func (x *box) startAgent(files []*os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = null.Close() }()
+	fds := []uintptr{null.Fd(), null.Fd(), null.Fd()}
+	for _, f := range files {
+		fds = append(fds, f.Fd())
+	}
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: []string{"GOMAXPROCS=1"}, Files: fds,
+		Sys: &syscall.SysProcAttr{
+			Setsid:     true,
+			PidFD:      &x.pidfd,
+			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET,
+		},
+	}
+	pid, err := x.backend.nest.start(fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD), []string{"sandwarden-agent"}, attr)
+	if err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	x.record.PID = pid
+	_ = unix.SetNonblock(x.pidfd, true) // so that it can be polled
+	x.process = os.NewFile(uintptr(x.pidfd), "agent")
+	go x.watch(pid)
+	if x.record.Started, err = startTime(pid); err != nil {
+		return err
+	}
+	return x.backend.records.write(x.record)
+}
+
+func (x *box) enterCgroup() error {
+	if x.cgroup == nil {
+		return nil
+	}
+	return x.cgroup.AddAgent(x.record.PID)
+}
+
+// awaitReady waits for the agent's word. Anything else is why it failed.
+func awaitReady(ctx context.Context, ready *os.File) error {
+	deadline := time.Now().Add(readyLimit)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := ready.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	const longest = 4096
+	word, err := io.ReadAll(io.LimitReader(ready, longest))
+	switch {
+	case string(word) == agent.ReadyWord:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("the agent did not get ready: %w", err)
+	}
+	return fmt.Errorf("the agent could not be set up: %s", word)
+}
+
+// connect speaks with the agent for the first time, and makes sure that it is
+// the process that we started.
+func (x *box) connect(ctx context.Context) error {
+	conn, err := dial(ctx, x.socketPath(), x.record)
+	if err != nil {
+		return err
+	}
+	x.client = agent.NewClient(x.id, conn)
+	_, err = x.client.Hello(ctx)
+	return err
+}
+
+// dial connects to the agent of a record: it checks who listens, and that both
+// know the secret.
+func dial(ctx context.Context, path string, rec record) (net.Conn, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = folder.Close() }()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", short(folder, path))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPeer(conn, rec); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(readyLimit)
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if err := agent.Greet(conn, rec.Secret); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
+// checkPeer asks the kernel who called listen on the other end.
+func checkPeer(conn net.Conn, rec record) error {
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("not a unix socket")
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	if int(peer.Pid) != rec.PID || int(peer.Uid) != rec.UID {
+		return fmt.Errorf("process %d of user %d listens, not the agent", peer.Pid, peer.Uid)
+	}
+	return nil
+}
+
+// bindSocket makes the agent's socket without listening: the agent does that.
+func bindSocket(path string) (*os.File, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = folder.Close() }()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "agent")
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: short(folder, path)}); err != nil {
+		return nil, errors.Join(os.NewSyscallError("bind", err), f.Close())
+	}
+	return f, nil
+}
+
+// short names a socket by its folder's descriptor: the full path may be longer
+// than the 107 bytes that an address takes.
+func short(folder *os.File, path string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path))
+}
+
+func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), string(x.id)) }
+
+// baseEnv is what every process inside begins with.
+func baseEnv() []string {
+	return []string{"PATH=" + setup.Path, "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TERM=dumb", "USER=sandbox", "LOGNAME=sandbox", "SHELL=/bin/bash"}
+}
+
+// hostname makes a session's name fit for one.
+func hostname(session string) string {
+	keep := func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}
+	name := strings.Trim(strings.Map(keep, session), "-")
+	if name == "" {
+		return "sandbox"
+	}
+	return name[:min(len(name), 63)]
+}

@@ -1,0 +1,228 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
+	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
+	"github.com/sandwarden/sandwarden/sandbox/native/filter"
+)
+
+// Name is the technique's name in the configuration.
+const Name = "native"
+
+// Options say how a Backend is to be made. The zero value of a field that is
+// not called required is its default.
+type Options struct {
+	StateDir   string // required: records
+	RuntimeDir string // required: sockets
+	// Interpreters are the host's interpreters; the defaults are those of
+	// Linux distributions below /usr/bin.
+	Interpreters map[sandbox.Language]string
+	// OrphanGrace is how long a sandbox outlives a daemon that does not come
+	// back; 60 s when zero.
+	OrphanGrace time.Duration
+	// AllowUnenforced lets sandboxes start though this user cannot have all
+	// limits. What is missing is in [sandbox.Capabilities].
+	AllowUnenforced bool
+	// Memory is what all sandboxes may use together, in bytes; zero is the
+	// host's memory less a reserve.
+	Memory int64
+	Logger *slog.Logger // discards when nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.OrphanGrace == 0 {
+		o.OrphanGrace = time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Memory == 0 {
+		total, _ := cgroup.HostMemory()
+		o.Memory = total - max(total/10, min(total/4, 1<<30))
+	}
+	return o
+}
+
+// A Backend makes sandboxes of namespaces. It implements [sandbox.Backend].
+type Backend struct {
+	opts    Options
+	ready   error // why there can be no sandbox
+	nest    *nest
+	cgroups *cgroup.Host // nil where there are none
+	program *os.File     // the agent, in a sealed memory file
+	hash    string       // of the agent
+	filter  []byte
+	records records
+	uids    *uids
+
+	templates    []sandbox.TemplateStatus
+	enforced     []string
+	unenforced   []string
+	interpreters map[string]string // by template
+
+	mu    sync.Mutex
+	boxes map[sandbox.ID]*box
+}
+
+// New makes the backend, ends what an earlier daemon left in the same state
+// directory, and proves each template by running its interpreter in a sandbox.
+//
+// A host on which no sandbox can be made is no error: then Ready says why, so
+// that the daemon can tell its clients. Errors are for what is wrong with the
+// options.
+func New(ctx context.Context, opts Options) (*Backend, error) {
+	opts = opts.withDefaults()
+	if opts.StateDir == "" || opts.RuntimeDir == "" {
+		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
+	}
+	b := &Backend{opts: opts, boxes: map[sandbox.ID]*box{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	for _, dir := range []string{b.records.dir, b.socketDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
+		}
+	}
+	if err := b.prepare(ctx); err != nil {
+		b.ready = unavailable(err)
+		opts.Logger.Error("no sandbox can be made here", "err", err)
+	}
+	return b, nil
+}
+
+// prepare does all that is done once.
+func (b *Backend) prepare(ctx context.Context) error {
+	if err := b.openCgroups(ctx); err != nil {
+		return err
+	}
+	if err := b.sweep(ctx); err != nil {
+		return err
+	}
+	var err error
+	if b.filter, err = filter.Program(); err != nil {
+		return err
+	}
+	if err = b.loadAgent(); err != nil {
+		return err
+	}
+	b.uids = newUIDs(instance(b.opts.StateDir))
+	if b.nest, err = newNest(b.opts.RuntimeDir); err != nil {
+		return err
+	}
+	return b.prove(ctx)
+}
+
+// openCgroups opens the host's cgroups. Without them sandboxes need the
+// operator's leave.
+func (b *Backend) openCgroups(ctx context.Context) error {
+	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(b.opts.StateDir), Memory: b.opts.Memory, Logger: b.opts.Logger})
+	if err != nil && !b.opts.AllowUnenforced {
+		return err
+	}
+	if err != nil {
+		b.unenforced = []string{"memory", "pids", "cpu"}
+		return nil
+	}
+	b.cgroups = host
+	b.enforced, b.unenforced = host.Enforced()
+	return nil
+}
+
+func (b *Backend) loadAgent() error {
+	program, err := embedded.Agent()
+	if err != nil {
+		return err
+	}
+	b.hash = agent.Hash(program)
+	b.program, err = sealed("sandwarden-agent", program)
+	return err
+}
+
+// Name implements [sandbox.Backend].
+func (b *Backend) Name() string { return Name }
+
+// Ready implements [sandbox.Backend].
+func (b *Backend) Ready() error { return b.ready }
+
+// Capabilities implements [sandbox.Backend].
+func (b *Backend) Capabilities() sandbox.Capabilities {
+	return sandbox.Capabilities{
+		Isolation:  "process",
+		Enforced:   append([]string{"namespaces", "seccomp", "disk", "network"}, b.enforced...),
+		Unenforced: b.unenforced,
+		Templates:  b.templates,
+	}
+}
+
+// Adopt implements [sandbox.Backend]. Socket, secret and record are kept for
+// it; this daemon ends what an earlier one left.
+func (b *Backend) Adopt(_ context.Context, id sandbox.ID) (sandbox.Sandbox, error) {
+	return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Unsupported}
+}
+
+// List implements [sandbox.Backend].
+func (b *Backend) List(context.Context) ([]sandbox.ID, error) {
+	all, err := b.records.list()
+	if err != nil {
+		return nil, &sandbox.Error{Op: "list", Kind: sandbox.Other, Err: err}
+	}
+	ids := make([]sandbox.ID, 0, len(all))
+	for _, r := range all {
+		ids = append(ids, r.ID)
+	}
+	return ids, nil
+}
+
+// Pressure returns what all sandboxes use together and may use, in bytes; a
+// limit of 0 is none.
+func (b *Backend) Pressure() (used, limit int64) {
+	if b.cgroups == nil {
+		return 0, 0
+	}
+	return b.cgroups.Memory()
+}
+
+// HostMemory returns the memory of this host and what of it is free, in bytes,
+// as the limits of the daemon's own cgroup have it.
+func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemory() }
+
+// Close implements [sandbox.Backend].
+func (b *Backend) Close(context.Context) error {
+	var err error
+	if b.nest != nil {
+		b.nest.close()
+	}
+	if b.program != nil {
+		err = errors.Join(err, b.program.Close())
+	}
+	if b.cgroups != nil {
+		err = errors.Join(err, b.cgroups.Close())
+	}
+	return err
+}
+
+func (b *Backend) socketDir() string { return filepath.Join(b.opts.RuntimeDir, "agents") }
+
+// unavailable tells why there can be no sandbox in words that a client may
+// see.
+func unavailable(err error) error {
+	if e, ok := errors.AsType[*sandbox.Error](err); ok && e.Kind == sandbox.Unavailable {
+		return e
+	}
+	return &sandbox.Error{
+		Op: "start", Kind: sandbox.Unavailable,
+		Detail: "this host cannot make sandboxes",
+		Remedy: "run: sandwarden doctor",
+		Err:    err,
+	}
+}

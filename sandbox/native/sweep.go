@@ -1,0 +1,144 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
+)
+
+// Purge ends all sandboxes that a state directory's records name, and gives
+// back what they held. It needs no daemon; a running one must not be there.
+// It returns how many it ended.
+func Purge(ctx context.Context, opts Options) (int, error) {
+	opts = opts.withDefaults()
+	b := &Backend{opts: opts, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(opts.StateDir), Logger: opts.Logger})
+	if err == nil {
+		b.cgroups = host
+	}
+	all, err := b.records.list()
+	if err != nil {
+		return 0, err
+	}
+	err = b.sweep(ctx)
+	if b.cgroups != nil {
+		err = errors.Join(err, b.cgroups.Close())
+	}
+	return len(all), err
+}
+
+// sweep ends what an earlier daemon left: the sandboxes of its records, and
+// cgroups that no record names. It touches nothing of other daemons, whose
+// records and parent cgroups are others.
+func (b *Backend) sweep(ctx context.Context) error {
+	all, err := b.records.list()
+	if err != nil {
+		return err
+	}
+	for _, rec := range all {
+		if err := b.endLeftover(ctx, rec); err != nil {
+			return fmt.Errorf("end %s, which an earlier daemon left: %w", rec.ID, err)
+		}
+		b.opts.Logger.Info("ended a sandbox of an earlier daemon", "sandbox", rec.ID, "session", rec.Session)
+	}
+	if b.cgroups == nil {
+		return nil
+	}
+	names, err := b.cgroups.List()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := b.endCgroup(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endLeftover ends the sandbox of a record, if it still runs.
+func (b *Backend) endLeftover(ctx context.Context, rec record) error {
+	if err := killRecorded(ctx, rec); err != nil {
+		return err
+	}
+	if b.cgroups != nil {
+		if err := b.endCgroup(ctx, string(rec.ID)); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(filepath.Join(b.socketDir(), string(rec.ID))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return b.records.remove(rec.ID)
+}
+
+func (b *Backend) endCgroup(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, destroyLimit)
+	defer cancel()
+	s, err := b.cgroups.Open(name)
+	if sandbox.KindOf(err) == sandbox.NotFound && err != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Kill(ctx), s.Remove(ctx))
+}
+
+// killRecorded kills the process of a record, but only when it is that one:
+// same boot, same start, same user. A number alone may be another's by now.
+func killRecorded(ctx context.Context, rec record) error {
+	if rec.PID <= 1 || rec.Boot != bootID() {
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(rec.PID, 0)
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	if !isRecorded(rec) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return awaitEnd(ctx, pidfd)
+}
+
+// isRecorded reports whether the process of the record's number is the one
+// that was recorded. The descriptor opened before keeps it from changing.
+func isRecorded(rec record) bool {
+	started, err := startTime(rec.PID)
+	if err != nil || rec.Started != 0 && started != rec.Started {
+		return false
+	}
+	uid, err := uidOf(rec.PID)
+	if err != nil {
+		return false
+	}
+	return uid == rec.UID || rec.State == "creating" && uid == os.Getuid()
+}
+
+func awaitEnd(ctx context.Context, pidfd int) error {
+	for deadline := time.Now().Add(destroyLimit); time.Now().Before(deadline); {
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 100)
+		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return errors.New("it does not end")
+}

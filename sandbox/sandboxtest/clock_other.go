@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sandboxtest
+
+import "time"
+
+func boottime() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -1,0 +1,2 @@
+// Package sandboxtest helps to test backends and the code that uses them.
+package sandboxtest

@@ -1,0 +1,143 @@
+package sandbox
+
+import (
+	"context"
+	"time"
+)
+
+// A SessionRequest asks for a session.
+type SessionRequest struct {
+	Session  string // the caller's name for it; empty lets us choose
+	Template string // empty is the default
+	Flavor   string // empty is the default
+	Env      []string
+}
+
+// An ExecRequest asks for one execution in a session, which is made when it
+// does not exist.
+type ExecRequest struct {
+	SessionRequest
+	Code    string // exactly one of Code and Argv is set
+	Argv    []string
+	Dir     string
+	Timeout time.Duration // of the run, counted from its start; 0 is the default
+	// Follow, when set, is called with each piece of output in order while the
+	// work runs, all of it, by the goroutine that called Execute. A slow Follow
+	// delays nothing but this call's own end.
+	Follow func(Stream, []byte)
+	// Accepted, when set, is called once before the first Follow, when the
+	// session is known.
+	Accepted func(Session, ExecID)
+}
+
+// An ExecResult is what became of an execution.
+type ExecResult struct {
+	Exec    ExecID
+	Session Session
+	Created bool // this call made the session
+	// Restarted tells that the session got a fresh sandbox before this run,
+	// since the one that the caller used.
+	Stdout []byte
+	Stderr []byte
+	Rich   []Rich
+	Exit   Exit
+	Hint   string        // one line on why it failed and what to do; empty mostly
+	Waited time.Duration // before the run began
+}
+
+// Truncated reports whether output was dropped.
+func (r *ExecResult) Truncated() bool { return r.Exit.Dropped > 0 }
+
+// A Rich is a rich result: a figure, a table.
+type Rich struct {
+	MIME string
+	Data []byte
+}
+
+// A Session is what can be told of a session.
+type Session struct {
+	Name       string // the caller's
+	Sandbox    ID     // its present sandbox
+	Template   Template
+	Flavor     Flavor
+	Status     Status
+	Created    time.Time
+	LastUsed   time.Time
+	Running    int      // executions that run or wait
+	Restarts   int      // fresh sandboxes that it was given
+	Unenforced []string // limits that are not in force for it
+	Previous   *Ended   // the session of this name that ended within the hour
+}
+
+// An Ended is what is left of a session that ended.
+type Ended struct {
+	At    time.Time
+	Cause Cause
+}
+
+// A Status is what a session is doing.
+type Status string
+
+// The statuses, as the wire has them.
+const (
+	StatusCreating Status = "creating"
+	StatusReady    Status = "ready"
+	StatusRunning  Status = "running"
+	StatusError    Status = "error"
+	StatusStopped  Status = "stopped"
+)
+
+// An EventType is what happened.
+type EventType string
+
+// The types of events. Lifecycle events are published by the session's actor
+// alone; output by what reads its sandbox.
+const (
+	SessionReady      EventType = "session.ready"
+	SessionRestarted  EventType = "session.restarted"
+	SessionStopped    EventType = "session.stopped"
+	ExecutionStarted  EventType = "execution.started"
+	ExecutionFinished EventType = "execution.finished"
+	Output            EventType = "output"
+	Gap               EventType = "gap"
+)
+
+// An Event is something that happened in a session. It never changes once it
+// is published.
+type Event struct {
+	Seq       uint64 // of the log that it is read from; strictly rising
+	Time      time.Time
+	Type      EventType
+	Session   string
+	Exec      ExecID
+	Stream    Stream // of Output
+	MIME      string // of Output on Display
+	Data      []byte // of Output; text streams never split a character that is one
+	Exit      *Exit  // of ExecutionFinished
+	Cause     Cause  // of SessionRestarted and SessionStopped
+	Evidence  string
+	StateLost bool   // of SessionRestarted: variables are gone
+	FilesLost bool   // of SessionRestarted: the sandbox is a fresh one
+	From, To  uint64 // of Gap: the sequence numbers that are no longer kept
+}
+
+// A Subscription reads a log of events with a cursor of its own. It is for one
+// goroutine, holds nothing, and needs no closing.
+type Subscription interface {
+	// Next waits for events after the cursor and returns some, at most 256. If
+	// some were lost, a Gap comes first. io.EOF: the log ended; else the error
+	// of ctx.
+	Next(ctx context.Context) ([]Event, error)
+}
+
+// An Overview is what can be told of the daemon as a whole.
+type Overview struct {
+	Sessions     int   // those that are being made or ended included
+	MaxSessions  int   // allowed
+	MemoryMB     int64 // the sum of the flavors
+	MaxMemoryMB  int64 // allowed; 0 when flavors are ceilings and the host's memory decides
+	Waiting      int   // sessions that wait to be admitted
+	Backend      string
+	Ready        error // why no sandbox can be made; nil when they can
+	Capabilities Capabilities
+}
