@@ -32,11 +32,32 @@ func newNest(runtimeDir string) (*nest, error) {
 	return n, <-started
 }
 
+// offMainThread runs f on another thread than the process's first, which
+// cannot end with a goroutine and whose namespaces are shown as the process's.
+func offMainThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() { // elsewhere, as long as this one is kept here
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+	runtime.UnlockOSThread()
+}
+
 // run serves on one locked thread. The thread is not unlocked: it ends with
 // the goroutine, since no other may ever run in that namespace.
 func (n *nest) run(started chan<- error) {
 	defer close(n.done)
-	runtime.LockOSThread()
+	offMainThread(func() { n.serve(started) })
+}
+
+func (n *nest) serve(started chan<- error) {
 	err := unix.Unshare(unix.CLONE_NEWNS)
 	if err == nil {
 		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")

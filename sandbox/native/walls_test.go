@@ -3,10 +3,8 @@
 package native_test
 
 import (
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,16 +172,9 @@ func TestLimits(t *testing.T) {
 func TestAgentKilled(t *testing.T) {
 	x := small(t, sandbox.Templates()[2])
 	x.Begin(t, sandbox.Exec{Argv: []string{"sleep", "600"}})
-	out, err := exec.CommandContext(t.Context(), "pgrep", "-f", "-x", "sandwarden-agent guest").Output()
-	if err != nil {
-		t.Skip("pgrep does not find the agent")
-	}
-	for word := range strings.FieldsSeq(string(out)) {
-		pid, _ := strconv.Atoi(word)
-		status, _ := os.ReadFile("/proc/" + word + "/status")
-		if ppid := "PPid:\t" + strconv.Itoa(os.Getpid()) + "\n"; strings.Contains(string(status), ppid) {
-			p, _ := os.FindProcess(pid)
-			_ = p.Kill()
+	for _, pid := range agents(t) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
 		}
 	}
 	select {
