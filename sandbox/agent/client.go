@@ -167,7 +167,7 @@ func exitOf(e *wire.Exit) *sandbox.Exit {
 // causeOf believes an agent the causes that are its to know.
 func causeOf(word string) sandbox.Cause {
 	switch c := sandbox.Cause(word); c { //nolint:exhaustive // the others are not an agent's to say
-	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed:
+	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed, sandbox.CausePids:
 		return c
 	default:
 		return sandbox.CauseCrashed

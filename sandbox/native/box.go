@@ -131,7 +131,7 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
-// can know: that the kernel killed for want of memory, or refused to fork.
+// can know: that the kernel killed for want of memory.
 func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
 	client, err := x.alive("follow")
 	if err != nil {
@@ -158,14 +158,6 @@ func (x *box) explain(exit *sandbox.Exit) {
 		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.spec.Flavor.MemoryMB)
 		if !own {
 			exit.Evidence = "the kernel killed a process: all sandboxes together used the memory that they may"
-		}
-		return
-	}
-	if hits, err := x.cgroup.PidsMax(); err == nil && hits > x.refused {
-		x.refused = hits
-		if exit.Cause == sandbox.CauseNone {
-			exit.Cause = sandbox.CausePids
-			exit.Evidence = fmt.Sprintf("a process could not be started: the sandbox may have %d tasks", x.spec.Flavor.Pids)
 		}
 	}
 }

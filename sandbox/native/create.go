@@ -110,7 +110,7 @@ func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
 	if !ok {
 		return nil, &sandbox.Error{
 			Op: "create", ID: string(id), Kind: sandbox.Exhausted,
-			Limit:  &sandbox.Limit{Resource: "users", Current: uidRange, Max: uidRange},
+			Limit:  &sandbox.Limit{Resource: "users", Current: int64(b.uids.size), Max: int64(b.uids.size)},
 			Detail: "no user id is free", Remedy: "stop sessions that are not needed",
 		}
 	}
@@ -183,7 +183,7 @@ func (x *box) prepareConfig() ([]*os.File, []byte, error) {
 		Root: x.backend.treePath(x.spec.Template.Name), Hostname: hostname(x.spec.Session),
 		UID: x.record.UID, GID: x.record.UID, Secret: x.record.Secret, Filter: x.backend.filter,
 		DiskBytes: int64(x.spec.Flavor.DiskMB) << 20, Inodes: x.spec.Flavor.Inodes, ShmBytes: 64 << 20,
-		Processes: uint64(x.spec.Flavor.Pids) + 64, Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
+		UserNS: mappedIDs() < allIDs, Processes: x.processes(), Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
 		Env: append(baseEnv(), x.spec.Env...),
 		Kernel: agent.Kernel{
 			Language:    x.spec.Template.Language,
@@ -208,6 +208,16 @@ func (x *box) prepareConfig() ([]*os.File, []byte, error) {
 	}
 	data, err := c.Encode()
 	return files, data, err
+}
+
+// processes is the second line behind the cgroup's limit of tasks. It counts
+// by user, so it says nothing where sandboxes share one.
+func (x *box) processes() uint64 {
+	if x.backend.uids.shared {
+		return 0
+	}
+	const ofAgent = 64
+	return uint64(x.spec.Flavor.Pids) + ofAgent
 }
 
 // startAgent starts the agent's first stage in new namespaces. files become

@@ -3,17 +3,26 @@
 package native_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sandwarden/sandwarden/sandbox/native"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 )
 
 // TestMain fails the package when a test left something on the host.
 func TestMain(m *testing.M) {
+	if native.NeedsUserNamespace() { // an ordinary user's run goes on inside, as the daemon does
+		code, err := native.RunInUserNamespace(context.Background(), os.Args, os.Environ())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
+	}
 	before := sandboxtest.HostNow()
 	code := m.Run()
 	if left := sandboxtest.LeftSince(before); len(left) > 0 {

@@ -115,7 +115,12 @@ func (b *Backend) prepare(ctx context.Context) error {
 	if err = b.loadAgent(); err != nil {
 		return err
 	}
-	b.uids = newUIDs(instance(b.opts.StateDir))
+	b.uids = newUIDs(instance(b.opts.StateDir), mappedIDs())
+	if b.uids.shared {
+		b.unenforced = append(b.unenforced, "uid")
+	} else {
+		b.enforced = append(b.enforced, "uid")
+	}
 	if b.nest, err = newNest(b.opts.RuntimeDir); err != nil {
 		return err
 	}

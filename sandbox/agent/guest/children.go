@@ -22,7 +22,7 @@ type program struct {
 	env   []string
 	dir   string
 	files []*os.File // its descriptors 0, 1, …
-	group *group     // the cgroup of its execution; nil is `work` itself
+	group *group     // of its execution
 }
 
 // An ending is how a child ended.
@@ -78,14 +78,14 @@ func (c *children) start(p program) (pid int, ended <-chan ending, err error) {
 func (c *children) startHere(p program) (int, <-chan ending, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.join == agent.JoinThread && p.group != nil {
+	if c.join == agent.JoinThread && p.group.folder != nil {
 		p.group.enter()
 		defer joinAll(c.joins)
 	}
 	if c.join == agent.JoinSelf {
 		p = c.joining(p)
 	}
-	attr := &syscall.ProcAttr{Dir: p.dir, Env: p.env, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{Dir: p.dir, Env: append(p.env, p.group.env()...), Sys: &syscall.SysProcAttr{Setsid: true}}
 	for _, f := range p.files {
 		attr.Files = append(attr.Files, f.Fd())
 	}
@@ -103,7 +103,7 @@ func (c *children) startHere(p program) (int, <-chan ending, error) {
 // and then becomes p: on v2 a thread alone cannot be elsewhere.
 func (c *children) joining(p program) program {
 	door := c.joins[0]
-	if p.group != nil {
+	if p.group.folder != nil {
 		door = p.group.procs
 	}
 	p.files = append(append([]*os.File{}, p.files...), door)

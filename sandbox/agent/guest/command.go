@@ -106,6 +106,7 @@ func (g *Guest) startCommand(x *execution, r *wire.StartRequest, path string) (*
 // seeOff waits for the end of a command, ends what it left behind, and tells.
 func (g *Guest) seeOff(x *execution, c *command, background bool) {
 	e := <-c.ended
+	refusals := c.group.refusals()
 	if !background {
 		signalGroup(c.pid, syscall.SIGKILL)
 		c.group.end()
@@ -114,7 +115,9 @@ func (g *Guest) seeOff(x *execution, c *command, background bool) {
 		t.finish(leftover)
 		t.close()
 	}
-	x.finish(exitOf(e))
+	exit := exitOf(e)
+	blameTasks(exit, refusals)
+	x.finish(exit)
 }
 
 func (c *command) signal(s sandbox.Signal) {

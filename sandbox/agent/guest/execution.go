@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"fmt"
 	"sync"
 	"syscall"
 	"time"
@@ -162,6 +163,15 @@ func exitOf(e ending) *wire.Exit {
 		}
 	}
 	return exit
+}
+
+// blameTasks names the cause of a failure during which the kernel refused to
+// start processes.
+func blameTasks(exit *wire.Exit, refusals int) {
+	if refusals > 0 && exit.GetCode() != 0 && exit.GetCause() == "" {
+		exit.Cause = string(sandbox.CausePids)
+		exit.Evidence = fmt.Sprintf("%d times a process could not be started: the sandbox has its limit of tasks", refusals)
+	}
 }
 
 // boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.

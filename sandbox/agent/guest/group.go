@@ -3,49 +3,61 @@
 package guest
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// groups makes the cgroup of each execution below `work`, so that the end of
-// an execution also ends those of its processes that left its process group.
-// The daemon hands in the folder (v1: of the pids hierarchy) and owns its
-// limits; what is made below belongs to us.
+// groups makes a group for each execution, so that its end also ends those of
+// its processes that left its process group. With cgroups it is one below
+// `work`: the daemon hands in the folder (v1: of the pids hierarchy) and owns
+// its limits; what is made below belongs to us. Without, the group is a mark
+// in the environment, which a program can take off.
 type groups struct {
 	folder *os.File // nil: there are no cgroups
-	next   int
+	next   atomic.Int64
 }
 
-// A group is the cgroup of one execution.
+// A group is what the processes of one execution have in common.
 type group struct {
-	folder *os.File // the parent
 	name   string
+	folder *os.File // the parent; nil when the group is a mark
 	tasks  *os.File // v1: takes threads
 	procs  *os.File // takes and lists processes
 }
 
-// make makes a group, or returns nil when there are none here.
+// mark is the variable that marks the processes of an execution.
+const mark = "SANDWARDEN_EXECUTION="
+
+// make makes a group.
 func (g *groups) make() *group {
-	if g.folder == nil {
-		return nil
+	x := &group{name: "x" + strconv.FormatInt(g.next.Add(1), 10)}
+	if g.folder == nil || unix.Mkdirat(int(g.folder.Fd()), x.name, 0o755) != nil {
+		return x
 	}
-	g.next++
-	x := &group{folder: g.folder, name: "x" + strconv.Itoa(g.next)}
-	if unix.Mkdirat(int(g.folder.Fd()), x.name, 0o755) != nil {
-		return nil
-	}
+	x.folder = g.folder
 	x.procs = x.open("cgroup.procs", unix.O_RDWR)
 	x.tasks = x.open("tasks", unix.O_WRONLY)
 	if x.procs == nil {
 		x.remove()
-		return nil
+		x.folder = nil
 	}
 	return x
+}
+
+// env is what the environment of the group's processes needs.
+func (x *group) env() []string {
+	if x.folder != nil {
+		return nil
+	}
+	return []string{mark + x.name}
 }
 
 // enter moves the calling thread in.
@@ -58,11 +70,10 @@ func (x *group) enter() {
 // end kills all that is inside and removes the group. It first forbids new
 // processes, so that a fork bomb cannot outrun it.
 func (x *group) end() {
-	if x == nil {
-		return
+	if x.folder != nil {
+		x.write("pids.max", "0")
+		x.write("cgroup.kill", "1") // v2; elsewhere there is no such file
 	}
-	x.write("pids.max", "0")
-	x.write("cgroup.kill", "1") // v2; elsewhere there is no such file
 	for range 500 {
 		pids := x.pids()
 		if len(pids) == 0 {
@@ -73,7 +84,28 @@ func (x *group) end() {
 		}
 		unixPause(2 * time.Millisecond)
 	}
-	x.remove()
+	if x.folder != nil {
+		x.remove()
+	}
+}
+
+// refusals returns how many times the kernel refused to start a process in the
+// group, for want of tasks. It is to be read before the end, which refuses too
+// and takes the count along.
+func (x *group) refusals() int {
+	if x.folder == nil {
+		return 0
+	}
+	f := x.open("pids.events", unix.O_RDONLY)
+	if f == nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	text := make([]byte, 64)
+	n, _ := f.Read(text)
+	var hits int
+	_, _ = fmt.Sscanf(string(text[:max(n, 0)]), "max %d", &hits)
+	return hits
 }
 
 // remove gives the group back. A group whose processes are not reaped yet
@@ -95,11 +127,33 @@ func (x *group) remove() {
 
 // pids lists what is inside, as this namespace numbers it.
 func (x *group) pids() []int {
+	if x.folder == nil {
+		return marked(mark + x.name)
+	}
 	buf := make([]byte, 16<<10)
 	n, _ := x.procs.ReadAt(buf, 0)
 	var pids []int
 	for word := range strings.FieldsSeq(string(buf[:max(n, 0)])) {
 		if pid, err := strconv.Atoi(word); err == nil && pid > 1 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// marked lists the processes whose environment has an entry.
+func marked(entry string) []int {
+	names, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, name := range names {
+		environ, err := os.ReadFile(name)
+		if err != nil || !strings.Contains("\x00"+string(environ), "\x00"+entry+"\x00") {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && pid > 1 {
 			pids = append(pids, pid)
 		}
 	}

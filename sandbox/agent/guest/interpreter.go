@@ -138,7 +138,7 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	k.mu.Lock()
 	k.current = x
 	k.mu.Unlock()
-	cpu := cpuTime(k.pid)
+	cpu, refusals := cpuTime(k.pid), k.group.refusals()
 	k.runs++
 	id := strconv.Itoa(k.runs)
 	done, err := k.converse(x, id, code)
@@ -156,6 +156,9 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	k.mu.Unlock()
 	exit = exitOfDone(done)
 	exit.Cpu = int64(cpuTime(k.pid) - cpu)
+	if exit.GetCode() != 0 {
+		blameTasks(exit, k.group.refusals()-refusals)
+	}
 	return exit, false
 }
 

@@ -122,9 +122,9 @@ func mountDisk(c agent.Config) error {
 // nameTenant gives the session's user a name, in files that lie where the
 // tenant cannot reach them but through the mounts.
 func nameTenant(c agent.Config, stage string) error {
-	files := map[string]string{
-		"passwd": fmt.Sprintf("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nsandbox:x:%d:%d:sandbox:/work:/bin/bash\n", c.UID, c.GID),
-		"group":  fmt.Sprintf("root:x:0:\nnogroup:x:65534:\nsandbox:x:%d:\n", c.GID),
+	files := map[string]string{ // the tenant first: in a user namespace it may be id 0
+		"passwd": fmt.Sprintf("sandbox:x:%d:%d:sandbox:/work:/bin/bash\nroot:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", c.UID, c.GID),
+		"group":  fmt.Sprintf("sandbox:x:%d:\nroot:x:0:\nnogroup:x:65534:\n", c.GID),
 	}
 	for name, text := range files {
 		source := filepath.Join(stage, name)

@@ -55,9 +55,10 @@ func buildWalls(c agent.Config) error {
 }
 
 // leaveCgroupNamespace hides where in the host's cgroups we are. It comes after
-// the daemon has put us there.
+// the daemon has put us there. With v2 we stay in the host's: from a namespace
+// made in `agent` nobody may be moved to `work`.
 func leaveCgroupNamespace(c agent.Config) error {
-	if c.JoinMode == agent.JoinNone {
+	if c.JoinMode != agent.JoinThread {
 		return nil
 	}
 	return unix.Unshare(unix.CLONE_NEWCGROUP)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -116,8 +118,8 @@ func session(t *testing.T, h *Host, limits Limits) *Session {
 	return s
 }
 
-// inside prepares a command that runs in s's work, as uid.
-func inside(t *testing.T, s *Session, uid uint32, args ...string) *exec.Cmd {
+// inside prepares a command that runs in s's work, as a tenant.
+func inside(t *testing.T, s *Session, args ...string) *exec.Cmd {
 	t.Helper()
 	files, err := s.WorkFiles()
 	if err != nil {
@@ -132,7 +134,7 @@ func inside(t *testing.T, s *Session, uid uint32, args ...string) *exec.Cmd {
 	cmd.Env = []string{helperEnv + "=" + strconv.Itoa(len(files))}
 	cmd.ExtraFiles = files
 	cmd.Stderr = t.Output()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: tenant, Gid: tenant}}
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -19,7 +21,10 @@ import (
 type Options struct {
 	Instance string // names the daemon among those of this host: a short hash of its state directory
 	Memory   int64  // bytes that all sessions may use together; 0 sets no limit
-	Logger   *slog.Logger
+	// KeepProcesses moves no process to make a group a parent; Open then fails
+	// with EBUSY where that were needed.
+	KeepProcesses bool
+	Logger        *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -135,13 +140,21 @@ func validName(name string) bool {
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@-") == ""
 }
 
-// makeParent makes base/sandwarden/instance and opens it.
+// makeParent makes base/sandwarden/instance and opens it. Another daemon that
+// closes may take the upper one away before the lower is made.
 func makeParent(base, instance string, split bool) (*tree, error) {
 	dir := filepath.Join(base, parent)
-	for _, d := range []string{dir, filepath.Join(dir, instance)} {
-		if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	var err error
+	for range 10 {
+		if err = os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
+		if err = os.Mkdir(filepath.Join(dir, instance), 0o750); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
 	}
 	return openTree(filepath.Join(dir, instance), split)
 }

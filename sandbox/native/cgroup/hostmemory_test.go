@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -53,11 +55,13 @@ func TestLowered(t *testing.T) {
 		},
 		"version 1 without a limit": {
 			mount{controllers: []string{"memory"}, own: "a"},
-			map[string]string{"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": "1"}, nil, 1000 * mib, 500 * mib,
+			map[string]string{"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": "1"},
+			nil, 1000 * mib, 500 * mib,
 		},
 		"another controller": {
 			mount{controllers: []string{"pids"}, own: "a"},
-			map[string]string{"memory.limit_in_bytes": "1", "memory.usage_in_bytes": "1"}, nil, 1000 * mib, 500 * mib,
+			map[string]string{"memory.limit_in_bytes": "1", "memory.usage_in_bytes": "1"},
+			nil, 1000 * mib, 500 * mib,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

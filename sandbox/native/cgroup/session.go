@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -196,10 +198,11 @@ func (s *Session) WorkFiles() ([]*os.File, error) {
 	for _, t := range s.host.trees {
 		file, err := t.open(t.work(s.name)+"/"+s.host.dialect.tasks(), unix.O_WRONLY)
 		if err != nil {
+			errs := []error{err}
 			for _, file := range files {
-				file.Close()
+				errs = append(errs, file.Close())
 			}
-			return nil, s.fault(err)
+			return nil, s.fault(errors.Join(errs...))
 		}
 		files = append(files, file)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +37,29 @@ func TestOpen_SaysWhatIsEnforced(t *testing.T) {
 	if v := h.Version(); v != 1 && v != 2 {
 		t.Errorf("version %d", v)
 	}
+}
+
+// Daemons of one host share the upper parent, and each takes it away if it can.
+func TestOpen_BesideOthersThatClose(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes control groups")
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for range 50 {
+				h, err := Open(t.Context(), Options{Instance: instance(t) + strconv.Itoa(i)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := h.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestOpen_RefusesBadInput(t *testing.T) {
@@ -126,7 +152,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 
 func TestSession_OwnLimitOfMemory(t *testing.T) {
 	s := session(t, host(t, 1<<30), Limits{MemoryBytes: 24 << 20, Pids: 32, UID: tenant})
-	err := inside(t, s, tenant, "hog", "200").Run()
+	err := inside(t, s, "hog", "200").Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("the hog ended with %v, want it killed", err)
 	}
@@ -137,7 +163,7 @@ func TestSession_OwnLimitOfMemory(t *testing.T) {
 
 func TestSession_LimitOfAllSessions(t *testing.T) {
 	s := session(t, host(t, 48<<20), Limits{MemoryBytes: 1 << 30, Pids: 32})
-	if err := inside(t, s, tenant, "hog", "200").Run(); err == nil {
+	if err := inside(t, s, "hog", "200").Run(); err == nil {
 		t.Fatal("the hog was not killed")
 	}
 	if kills, own, err := s.OOM(); err != nil || kills != 1 || own {
@@ -150,7 +176,7 @@ func TestSession_LimitOfTasks(t *testing.T) {
 	if hits, err := s.PidsMax(); hits != 0 || err != nil {
 		t.Fatalf("PidsMax at first = %d, %v", hits, err)
 	}
-	out, err := inside(t, s, tenant, "/usr/bin/python3", "-ISc", `
+	out, err := inside(t, s, "/usr/bin/python3", "-ISc", `
 import os, signal, time
 children = []
 try:
@@ -178,7 +204,7 @@ func TestSession_StatsCount(t *testing.T) {
 	if err := s.AddAgent(agent.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	hog := inside(t, s, tenant, "hog", "40")
+	hog := inside(t, s, "hog", "40")
 	stdin, err := hog.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +231,7 @@ func TestSession_FreezeStopsAndThawGoesOn(t *testing.T) {
 // freezing works the same in both versions.
 func freezing(t *testing.T, s *Session) {
 	t.Helper()
-	start(t, inside(t, s, tenant, "/bin/sh", "-c", "echo ready; while :; do :; done"))
+	start(t, inside(t, s, "/bin/sh", "-c", "echo ready; while :; do :; done"))
 	used := func() time.Duration {
 		_, cpu, _, err := s.Stats()
 		if err != nil {
@@ -252,7 +278,7 @@ func TestSession_KillLeavesNothing(t *testing.T) {
 // killing works the same in both versions.
 func killing(t *testing.T, s *Session, frozen bool) {
 	t.Helper()
-	cmd := inside(t, s, tenant, "/bin/sh", "-c", hardToKill)
+	cmd := inside(t, s, "/bin/sh", "-c", hardToKill)
 	start(t, cmd)
 	if n := population(t, s); n < 5 {
 		t.Errorf("%d processes, want at least 5", n)
@@ -288,7 +314,7 @@ func TestSession_GroupOfAnExecution(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	cmd := inside(t, s, tenant, "/usr/bin/python3", "-ISc", `
+	cmd := inside(t, s, "/usr/bin/python3", "-ISc", `
 import os, time
 fd = int(os.environ.get("DIR", "20"))
 os.mkdir("e1", dir_fd=fd)
@@ -324,7 +350,7 @@ func TestSession_TenantCannotLeave(t *testing.T) {
 	s := session(t, h, Limits{MemoryBytes: 256 << 20, Pids: 16, UID: tenant})
 	tree := s.home()
 	for _, file := range []string{"cgroup.procs", s.name + "/agent/cgroup.procs", s.name + "/work/pids.max"} {
-		cmd := inside(t, s, tenant, "/bin/sh", "-c", "echo 0 > "+filepath.Join(tree.dir, file))
+		cmd := inside(t, s, "/bin/sh", "-c", "echo 0 > "+filepath.Join(tree.dir, file))
 		cmd.Stderr = nil
 		if err := cmd.Run(); err == nil {
 			t.Errorf("a tenant wrote to %s", file)

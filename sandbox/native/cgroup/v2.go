@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -53,7 +55,11 @@ func openV2At(base string, opts Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := enableBelow(base, wanted); err != nil {
+	give := enableBelow
+	if opts.KeepProcesses {
+		give = enable
+	}
+	if err := give(base, wanted); err != nil {
 		return nil, errors.Join(err, (&Host{trees: []*tree{t}}).Close())
 	}
 	for _, dir := range []string{filepath.Dir(t.dir), t.dir} {
@@ -103,7 +109,7 @@ func enableBelow(base string, controllers []string) error {
 		return err
 	}
 	to := filepath.Join(base, leaf)
-	if err := os.Mkdir(to, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(to, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	// Processes fork while we move them, so it may take more than one round.

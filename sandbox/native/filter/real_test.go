@@ -1,3 +1,5 @@
+//go:build linux
+
 package filter
 
 import (
@@ -259,7 +261,7 @@ a, b = socket.socketpair(); s = socket.create_server(("127.0.0.1", 0)); socket.s
 c = socket.create_connection(s.getsockname()); socket.if_nameindex(); socket.getaddrinfo("localhost", 80)
 d = tempfile.mkdtemp(dir="."); shutil.copytree("/usr/share/python3", d + "/x", dirs_exist_ok=True) if os.path.isdir("/usr/share/python3") else None
 os.memfd_create("x")
-async def main(): await asyncio.create_subprocess_exec("/bin/true"); await asyncio.sleep(0)
+async def main(): assert await (await asyncio.create_subprocess_exec("/bin/true")).wait() == 0
 asyncio.run(main())
 with multiprocessing.Pool(2) as p: assert p.map(abs, [-1, -2]) == [1, 2]
 print("done")`}, "done\n"},
@@ -288,7 +290,11 @@ for f in (lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 5), lambda: os.s
 		})
 	}
 	t.Run("go", func(t *testing.T) {
-		compiler := need(t, filepath.Join(runtime.GOROOT(), "bin", "go"))
+		root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiler := need(t, filepath.Join(strings.TrimSpace(string(root)), "bin", "go"))
 		if out, err := run(t, compiler, compiler, "version"); err != nil || !strings.Contains(out, "go1.") {
 			t.Errorf("%v\n%s", err, out)
 		}

@@ -1,0 +1,103 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// NeedsUserNamespace reports whether this process lacks the right to make
+// sandboxes, and so must first move into a user namespace of its own, by
+// [RunInUserNamespace].
+func NeedsUserNamespace() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return false
+	}
+	return sets[0].Effective&(1<<unix.CAP_SYS_ADMIN) == 0
+}
+
+// RunInUserNamespace runs this program again, in a user namespace in which it
+// is root and a mount namespace of its own, and waits for its end. Signals are
+// handed on. From there everything takes the way that root takes; outside, the
+// process has no right that its user has not.
+//
+// The user has one id inside, so that all sandboxes share it: that is one of
+// the limits that [sandbox.Capabilities] calls unenforced. Kind Unavailable:
+// the host forbids such namespaces.
+func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode int, err error) {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Args, cmd.Env = args, environ
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		Pdeathsig:   syscall.SIGTERM, // it then ends its sessions, as if asked itself
+	}
+	if err := cmd.Start(); err != nil {
+		return 1, &sandbox.Error{
+			Op: "start", Kind: sandbox.Unavailable,
+			Detail: "this user may not make user namespaces, without which only root can make sandboxes",
+			Remedy: "run: sandwarden doctor, which says what forbids it and how to allow it",
+			Err:    err,
+		}
+	}
+	stop := handSignalsOn(cmd.Process)
+	defer stop()
+	err = cmd.Wait()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return failed.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// handSignalsOn gives the signals of this process to another until it is
+// stopped.
+func handSignalsOn(p *os.Process) (stop func()) {
+	signals := make(chan os.Signal, 8)
+	done := make(chan struct{})
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				_ = p.Signal(s)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+// allIDs is the size of the map of a process that is in no user namespace.
+const allIDs = 1<<32 - 1
+
+// mappedIDs returns how many user ids this process's namespace has, from 0 on.
+func mappedIDs() int {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return 1
+	}
+	var inside, outside, size int
+	if _, err := fmt.Sscan(strings.TrimSpace(string(data)), &inside, &outside, &size); err != nil || inside != 0 {
+		return 1
+	}
+	return size
+}
