@@ -31,7 +31,7 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if b.ready != nil {
 		return nil, b.ready
 	}
-	if err := b.permitted(); err != nil {
+	if err := b.permitted(nil); err != nil {
 		return nil, err
 	}
 	if err := b.usable(spec.Template); err != nil {
@@ -41,8 +41,8 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 }
 
 // permitted refuses sandboxes with fewer limits than promised, unless the
-// operator allows them.
-func (b *Backend) permitted() error {
+// operator allows them. why is for the log.
+func (b *Backend) permitted(why error) error {
 	if len(b.unenforced) == 0 || b.opts.AllowUnenforced {
 		return nil
 	}
@@ -50,6 +50,7 @@ func (b *Backend) permitted() error {
 		Op: "create", Kind: sandbox.Unavailable,
 		Detail: "these limits cannot be enforced for this user: " + strings.Join(b.unenforced, ", "),
 		Remedy: "run as root, or allow it by SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1; sandwarden doctor says what is missing",
+		Err:    why,
 	}
 }
 

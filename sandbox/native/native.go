@@ -131,12 +131,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 // operator's leave.
 func (b *Backend) openCgroups(ctx context.Context) error {
 	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(b.opts.StateDir), Memory: b.opts.Memory, Logger: b.opts.Logger})
-	if err != nil && !b.opts.AllowUnenforced {
-		return err
-	}
 	if err != nil {
 		b.unenforced = []string{"memory", "pids", "cpu"}
-		return nil
+		return b.permitted(err)
 	}
 	b.cgroups = host
 	b.enforced, b.unenforced = host.Enforced()

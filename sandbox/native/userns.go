@@ -38,7 +38,7 @@ func NeedsUserNamespace() bool {
 // the limits that [sandbox.Capabilities] calls unenforced. Kind Unavailable:
 // the host forbids such namespaces.
 func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode int, err error) {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends by itself, when signalled
 	cmd.Args, cmd.Env = args, environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -46,6 +46,7 @@ func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode i
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGTERM, // it then ends its sessions, as if asked itself
+		Setpgid:     true,            // a terminal's interrupt comes through us, once
 	}
 	if err := cmd.Start(); err != nil {
 		return 1, &sandbox.Error{
