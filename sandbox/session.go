@@ -35,14 +35,12 @@ type ExecResult struct {
 	Exec    ExecID
 	Session Session
 	Created bool // this call made the session
-	// Restarted tells that the session got a fresh sandbox before this run,
-	// since the one that the caller used.
-	Stdout []byte
-	Stderr []byte
-	Rich   []Rich
-	Exit   Exit
-	Hint   string        // one line on why it failed and what to do; empty mostly
-	Waited time.Duration // before the run began
+	Stdout  []byte
+	Stderr  []byte
+	Rich    []Rich
+	Exit    Exit
+	Hint    string        // one line on why it failed and what to do; empty mostly
+	Waited  time.Duration // before the run began
 }
 
 // Truncated reports whether output was dropped.

@@ -108,7 +108,7 @@ func (c *Client) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
 }
 
 // errFrames says that an agent's frames are not within the bounds.
-var errFrames = errors.New("the agent's output breaks the protocol") //nolint:gochecknoglobals // a sentinel
+var errFrames = errors.New("the agent's output breaks the protocol")
 
 // Frames checks what an agent sent in answer to a reading after a cursor.
 func Frames(after uint64, r *wire.ReadOutputReply) ([]sandbox.Frame, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // errHandshake says that the other side does not know the secret.
-var errHandshake = errors.New("the other side does not know the session's secret") //nolint:gochecknoglobals // a sentinel
+var errHandshake = errors.New("the other side does not know the session's secret")
 
 // Greet is the daemon's side of the handshake: it shows that it knows the
 // secret, and checks that the agent does too. The caller sets the deadline.

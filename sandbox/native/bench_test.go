@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -82,6 +83,24 @@ func BenchmarkWarmCode(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		n++
-		after = evaluate(b, x, sandbox.ExecID(fmt.Sprint(n)), after)
+		after = evaluate(b, x, sandbox.ExecID(strconv.Itoa(n)), after)
+	}
+}
+
+func BenchmarkCreate(b *testing.B) {
+	backend := openBench(b)
+	spec := sandbox.Spec{Session: "bench", Template: sandbox.Templates()[0], Flavor: sandbox.Flavors()[0]}
+	n := 0
+	for b.Loop() {
+		n++
+		x, err := backend.Create(b.Context(), sandbox.ID(fmt.Sprintf("sb-bench-%d", n)), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := x.Destroy(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }

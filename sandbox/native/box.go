@@ -37,7 +37,6 @@ type box struct {
 	ending  bool // Destroy has begun
 	death   sandbox.Death
 	kills   int        // killed for want of memory, as told already
-	refused int        // forks refused, as told already
 	gone    bool       // all has been given back
 	once    sync.Mutex // one Destroy at a time
 }

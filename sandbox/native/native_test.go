@@ -34,7 +34,10 @@ func open(t *testing.T) *native.Backend {
 }
 
 func TestBackend(t *testing.T) {
-	sandboxtest.TestBackend(t, func(t *testing.T) sandbox.Backend { return open(t) })
+	sandboxtest.TestBackend(t, func(t *testing.T) sandbox.Backend {
+		t.Helper()
+		return open(t)
+	})
 }
 
 // ordinary reports whether the tests run for an ordinary user.

@@ -103,7 +103,7 @@ func killRecorded(ctx context.Context, rec record) error {
 	}
 	pidfd, err := unix.PidfdOpen(rec.PID, 0)
 	if err != nil {
-		return nil //nolint:nilerr // it has ended
+		return nil // it has ended
 	}
 	defer func() { _ = unix.Close(pidfd) }()
 	if !isRecorded(rec) {

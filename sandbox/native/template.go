@@ -157,7 +157,7 @@ func makeDevice(path, host string, number uint64) error {
 // everywhere. Of the host itself it tells nothing.
 func makeEtc(dir string) error {
 	etc := filepath.Join(dir, "etc")
-	made := map[string]string{
+	made := map[string]string{ //nolint:gosec // the passwd of a sandbox holds no password
 		"passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", // each session has its own over it
 		"group":         "root:x:0:\nnogroup:x:65534:\n",
 		"hosts":         "127.0.0.1 localhost\n::1 localhost\n",
@@ -195,7 +195,7 @@ func copyPublic(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(to, 0o755); err != nil { //nolint:gosec // everybody inside reads it
+	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -248,7 +248,7 @@ func putDriver(dir string, l sandbox.Language) error {
 		return fmt.Errorf("no kernel for %q", l)
 	}
 	path := filepath.Join(dir, driverDir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // everybody inside reads it
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(path, source, 0o644) //nolint:gosec // everybody inside reads it
@@ -266,20 +266,24 @@ func (b *Backend) findInterpreter(l sandbox.Language) (string, error) {
 		usual = []string{path}
 	}
 	for _, path := range usual {
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			continue
 		}
-		if !strings.HasPrefix(real, "/usr/") || strings.HasPrefix(real, "/usr/local/") || strings.HasPrefix(real, "/usr/src/") {
-			return "", &sandbox.Error{Op: "template", Kind: sandbox.Unavailable,
-				Detail: fmt.Sprintf("%s is %s, which sandboxes do not see: they see /usr without /usr/local", path, real),
-				Remedy: "install the distribution's own package"}
+		if !strings.HasPrefix(target, "/usr/") || strings.HasPrefix(target, "/usr/local/") || strings.HasPrefix(target, "/usr/src/") {
+			return "", &sandbox.Error{
+				Op: "template", Kind: sandbox.Unavailable,
+				Detail: fmt.Sprintf("%s is %s, which sandboxes do not see: they see /usr without /usr/local", path, target),
+				Remedy: "install the distribution's own package",
+			}
 		}
 		return path, nil
 	}
-	return "", &sandbox.Error{Op: "template", Kind: sandbox.Unavailable,
+	return "", &sandbox.Error{
+		Op: "template", Kind: sandbox.Unavailable,
 		Detail: fmt.Sprintf("no interpreter for %s is installed (looked for %s)", l, strings.Join(usual, ", ")),
-		Remedy: installHint(l)}
+		Remedy: installHint(l),
+	}
 }
 
 func installHint(l sandbox.Language) string {

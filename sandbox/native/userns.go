@@ -40,7 +40,7 @@ func NeedsUserNamespace() bool {
 func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode int, err error) {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends by itself, when signalled
 	cmd.Args, cmd.Env = args, environ
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr //nolint:forbidigo // it is this program, again
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

@@ -69,7 +69,7 @@ func LeftSince(before Host) []string {
 		if len(left) == 0 {
 			return nil
 		}
-		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // real processes end when they end
+		time.Sleep(100 * time.Millisecond) // real processes end when they end
 	}
 	sort.Strings(left)
 	return left

@@ -120,7 +120,7 @@ func (c *children) reap() {
 		var status syscall.WaitStatus
 		var usage syscall.Rusage
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
-		if err == syscall.EINTR { //nolint:errorlint // a bare errno
+		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || pid <= 0 {

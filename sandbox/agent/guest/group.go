@@ -118,7 +118,7 @@ func (x *group) remove() {
 	}
 	for range 50 {
 		err := unix.Unlinkat(int(x.folder.Fd()), x.name, unix.AT_REMOVEDIR)
-		if err != unix.EBUSY { //nolint:errorlint // a bare errno
+		if err != unix.EBUSY {
 			return
 		}
 		unixPause(2 * time.Millisecond)

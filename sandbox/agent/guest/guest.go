@@ -5,6 +5,7 @@ package guest
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
@@ -36,10 +37,10 @@ type Guest struct {
 
 // Errors that the daemon gets as ttrpc statuses.
 var (
-	errBusy    = errors.New("the kernel is busy")             //nolint:gochecknoglobals // a sentinel
-	errTooMany = errors.New("too many executions")            //nolint:gochecknoglobals // a sentinel
-	errEmpty   = errors.New("neither code nor a command")     //nolint:gochecknoglobals // a sentinel
-	errUnknown = errors.New("no such execution, or no stdin") //nolint:gochecknoglobals // a sentinel
+	errBusy    = errors.New("the kernel is busy")
+	errTooMany = errors.New("too many executions")
+	errEmpty   = errors.New("neither code nor a command")
+	errUnknown = errors.New("no such execution, or no stdin")
 )
 
 func newGuest(c agent.Config, joins []*os.File, folder *os.File) (*Guest, error) {
@@ -100,12 +101,7 @@ func (g *Guest) isKnown(id string) bool {
 	if _, ok := g.executions[id]; ok {
 		return true
 	}
-	for _, k := range g.known {
-		if k == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(g.known, id)
 }
 
 // withdraw forgets an execution that never began.

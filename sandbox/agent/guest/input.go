@@ -31,7 +31,7 @@ func openInput() (ours *input, theirs *os.File, err error) {
 	return &input{file: os.NewFile(uintptr(p[1]), "stdin")}, os.NewFile(uintptr(p[0]), "stdin"), nil
 }
 
-var errStdin = errors.New("stdin is closed, or the offset leaves a hole") //nolint:gochecknoglobals // a sentinel
+var errStdin = errors.New("stdin is closed, or the offset leaves a hole")
 
 // write takes what the pipe takes now, and returns how much of data is known
 // to be written.

@@ -37,7 +37,7 @@ type interpreter struct {
 	current *execution // nil between runs
 }
 
-var errNotReady = errors.New("the interpreter did not start") //nolint:gochecknoglobals // a sentinel
+var errNotReady = errors.New("the interpreter did not start")
 
 // startInterpreter starts a new one and waits until it is ready.
 func (g *Guest) startInterpreter(first *execution) (*interpreter, error) {

@@ -71,9 +71,9 @@ func (t *tap) once(fd, limit int) (n int, again bool) {
 	for {
 		n, err := unix.Read(fd, buf[:min(limit, chunk)])
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // a bare errno
+		case err == unix.EINTR:
 			continue
-		case err == unix.EAGAIN: //nolint:errorlint // a bare errno
+		case err == unix.EAGAIN:
 			return 0, true
 		case err != nil:
 			return 0, false

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,7 +122,7 @@ func (r *ring) take(limit int) []*wire.Frame {
 			return r.frames[:i:i]
 		}
 	}
-	return r.frames[:len(r.frames):len(r.frames)]
+	return slices.Clip(r.frames)
 }
 
 // frameSize is what a frame counts: its payload and a little for the rest.

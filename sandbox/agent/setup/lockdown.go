@@ -63,8 +63,8 @@ func setLimits(c agent.Config) error {
 }
 
 func dropBoundingSet() error {
-	for cap := range lastCapability() + 1 {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(cap), 0, 0, 0); err != nil {
+	for c := range lastCapability() + 1 {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil {
 			return err
 		}
 	}

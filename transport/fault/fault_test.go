@@ -1,0 +1,69 @@
+package fault_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/fault"
+)
+
+const secret = "/var/lib/sandwarden/secret"
+
+// Every kind has a status, a code and words, and none tells the cause.
+func TestOf_EveryKind(t *testing.T) {
+	for kind := sandbox.Other; kind <= sandbox.Unavailable; kind++ {
+		for _, call := range []*fault.Call{nil, {Code: "x"}, {Command: "ls"}, {Session: "s"}} {
+			err := fmt.Errorf("wrapped: %w", &sandbox.Error{Op: secret, Kind: kind, Err: errors.New(secret)})
+			f := fault.Of(err, call)
+			if f.Status < 400 || f.Code >= 0 || f.Message == "" || f.Kind != kind {
+				t.Errorf("%v: %+v", kind, f)
+			}
+			w := httptest.NewRecorder()
+			f.WriteProblem(w)
+			if w.Code != f.Status || !json.Valid(w.Body.Bytes()) || strings.Contains(w.Body.String(), secret) {
+				t.Errorf("%v: %d %s", kind, w.Code, w.Body)
+			}
+		}
+	}
+	if f := fault.Of(context.DeadlineExceeded, nil); f.Kind != sandbox.Timeout {
+		t.Errorf("a deadline is %+v", f)
+	}
+}
+
+// Every cause of death has words of its own, and something to do about it.
+func TestOfExit_EveryCause(t *testing.T) {
+	seen := make(map[string]sandbox.Cause)
+	for _, cause := range []sandbox.Cause{
+		sandbox.CauseOOM, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CausePids, sandbox.CauseDisk, sandbox.CauseSeccomp,
+		sandbox.CauseEvicted, sandbox.CauseIdle, sandbox.CauseCrashed, sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost,
+		sandbox.CauseHostMemory, "of tomorrow",
+	} {
+		f := fault.OfExit(sandbox.Exit{Cause: cause}, &fault.Call{Code: "x", Timeout: time.Second})
+		if f == nil || f.Remedy == "" || f.Data == nil || len(f.Data.Suggestions) == 0 {
+			t.Errorf("%s: %+v", cause, f)
+			continue
+		}
+		if other, twice := seen[f.Message]; twice {
+			t.Errorf("%s and %s are told alike: %s", cause, other, f.Message)
+		}
+		seen[f.Message] = cause
+	}
+	if f := fault.OfExit(sandbox.Exit{Code: 1}, &fault.Call{}); f != nil {
+		t.Errorf("an exit by itself is %+v", f)
+	}
+}
+
+func TestSnippet(t *testing.T) {
+	long := strings.Repeat("é", 201)
+	f := fault.OfExit(sandbox.Exit{Cause: sandbox.CauseOOM}, &fault.Call{Code: long})
+	if got, want := f.Data.Context[2].Text, strings.Repeat("é", 200)+"..."; got != want {
+		t.Errorf("the snippet is %q", got)
+	}
+}

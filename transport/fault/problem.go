@@ -1,0 +1,29 @@
+package fault
+
+import (
+	"net/http"
+
+	"github.com/sandwarden/sandwarden/transport/plainjson"
+)
+
+// WriteProblem answers a request of REST with an RFC 9457 problem.
+func (f *Fault) WriteProblem(w http.ResponseWriter) {
+	title := http.StatusText(f.Status)
+	if title == "" { // 499, which has no name of its own
+		title = "Client Closed Request"
+	}
+	dst := plainjson.StringMember([]byte{'{'}, "type", "about:blank")
+	dst = plainjson.StringMember(dst, "title", title)
+	dst = plainjson.IntMember(dst, "status", int64(f.Status))
+	dst = plainjson.StringMember(dst, "detail", f.Message)
+	dst = plainjson.StringMember(dst, "kind", f.Kind.String())
+	if f.Remedy != "" {
+		dst = plainjson.StringMember(dst, "remedy", f.Remedy)
+	}
+	if f.Data != nil {
+		dst = f.Data.AppendMembers(dst)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(f.Status)
+	_, _ = w.Write(append(dst, '}')) // a client that is gone needs no answer
+}

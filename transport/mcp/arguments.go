@@ -1,0 +1,263 @@
+package mcp
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/fault"
+)
+
+// The tools, by the names that clients use.
+const (
+	executeCode    = "execute_code"
+	executeCommand = "execute_command"
+	getSessions    = "get_sessions"
+	stopSession    = "stop_session"
+	getVolumePath  = "get_volume_path"
+
+	getVolumeMappings = "get_volume_mappings" // getVolumePath, in another dialect
+)
+
+// ToolNames returns the names of the tools, in the order of the contract.
+func ToolNames() []string {
+	return []string{executeCode, executeCommand, getSessions, stopSession, getVolumePath}
+}
+
+// toolNamed returns the tool of that name or alias, and "" for none.
+func toolNamed(name string) string {
+	switch name {
+	case executeCode, executeCommand, getSessions, stopSession, getVolumePath:
+		return name
+	case getVolumeMappings:
+		return getVolumePath
+	}
+	return ""
+}
+
+// An operation is a tool call whose arguments are good.
+type operation struct {
+	tool     string
+	session  string // of get_sessions and stop_session too; empty when not given
+	template string
+	flavor   string
+	code     string
+	command  string
+	args     []string
+	timeout  time.Duration // zero when not given
+}
+
+// rules are what arguments are checked against.
+type rules struct {
+	templates     []string // that can be asked for
+	flavors       []string
+	templatesSaid string // as the refusal lists them
+	flavorsSaid   string
+	maxCode       int
+	maxTimeout    int64 // seconds
+	lenient       bool  // null is as good as not given, where that is allowed
+}
+
+// unwrapped returns the arguments inside {"params":{…}}, which is how clients
+// of the original's last version send them.
+func unwrapped(arguments []byte) (inner []byte, wrapped bool) {
+	if !isObject(arguments) {
+		return arguments, false
+	}
+	count := 0
+	for key, value := range members(arguments) {
+		count++
+		if is(key, "params") && isObject(value) {
+			inner = value
+		}
+	}
+	if count == 1 && inner != nil {
+		return inner, true
+	}
+	return arguments, false
+}
+
+// parse checks arguments in the order of the contract: what is required first,
+// then each argument as it was sent. The problem is empty when all is well.
+func (r *rules) parse(tool string, arguments []byte) (op operation, problem string) {
+	op.tool = tool
+	if arguments == nil {
+		arguments = []byte("{}")
+	}
+	arguments, wrapped := unwrapped(arguments)
+	lenient := r.lenient || wrapped
+	if name := required(tool); name != "" && !has(arguments, name) {
+		return op, "Missing required parameter: " + name
+	}
+	for key, value := range members(arguments) {
+		name, _ := text(key)
+		if lenient && isNull(value) && name != required(tool) {
+			continue
+		}
+		if problem := r.set(&op, name, value); problem != "" {
+			return op, problem
+		}
+	}
+	return op, ""
+}
+
+// required names the argument that a tool cannot do without.
+func required(tool string) string {
+	switch tool {
+	case executeCode:
+		return "code"
+	case executeCommand:
+		return "command"
+	case stopSession:
+		return "session_id"
+	}
+	return ""
+}
+
+func has(object []byte, name string) bool {
+	for key := range members(object) {
+		if is(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// set checks one argument and keeps it. Arguments that a tool does not know are
+// ignored.
+func (r *rules) set(op *operation, name string, value []byte) (problem string) {
+	executes := op.tool == executeCode || op.tool == executeCommand
+	switch {
+	case name == "session_id" && op.tool != getVolumePath:
+		return setText(&op.session, name, value)
+	case name == "code" && op.tool == executeCode:
+		return r.setLong(&op.code, name, value)
+	case name == "command" && op.tool == executeCommand:
+		if problem := r.setLong(&op.command, name, value); problem != "" {
+			return problem
+		}
+		if op.command == "" {
+			return "Parameter 'command' must not be empty"
+		}
+	case name == "args" && op.tool == executeCommand:
+		return r.setArgs(op, value)
+	case name == "template" && executes:
+		return setChoice(&op.template, name, value, r.templates, r.templatesSaid)
+	case name == "flavor" && executes:
+		return setChoice(&op.flavor, name, value, r.flavors, r.flavorsSaid)
+	case name == "timeout" && executes:
+		return r.setTimeout(op, value)
+	}
+	return ""
+}
+
+func setText(to *string, name string, value []byte) (problem string) {
+	s, ok := text(value)
+	if !ok {
+		return "Parameter '" + name + "' must be a string"
+	}
+	*to = s
+	return ""
+}
+
+func (r *rules) setLong(to *string, name string, value []byte) (problem string) {
+	if problem := setText(to, name, value); problem != "" {
+		return problem
+	}
+	if len(*to) > r.maxCode {
+		return "Parameter '" + name + "' must be at most " + strconv.Itoa(r.maxCode) +
+			" bytes, got " + strconv.Itoa(len(*to)) + "; write it to a file in the sandbox in pieces instead"
+	}
+	return ""
+}
+
+func (r *rules) setArgs(op *operation, value []byte) (problem string) {
+	if !isArray(value) {
+		return "Parameter 'args' must be an array"
+	}
+	op.args = nil
+	for item := range elements(value) {
+		s, ok := text(item)
+		if !ok {
+			return "Parameter 'args' must be an array of strings"
+		}
+		op.args = append(op.args, s)
+	}
+	if len(value) > r.maxCode {
+		return "Parameter 'args' must be at most " + strconv.Itoa(r.maxCode) + " bytes"
+	}
+	return ""
+}
+
+func setChoice(to *string, name string, value []byte, from []string, said string) (problem string) {
+	if len(value) == 0 || value[0] != '"' {
+		return "Parameter '" + name + "' must be a string"
+	}
+	for _, choice := range from { // their strings are there already
+		if is(value, choice) {
+			*to = choice
+			return ""
+		}
+	}
+	return "Parameter '" + name + "' must be one of: " + said
+}
+
+// setTimeout takes integers and, as the original did, true and false for 1
+// and 0.
+func (r *rules) setTimeout(op *operation, value []byte) (problem string) {
+	var n int64
+	switch {
+	case string(value) == "true":
+		n = 1
+	case string(value) == "false":
+	case value[0] != '-' && (value[0] < '0' || value[0] > '9'), bytes.ContainsAny(value, ".eE"):
+		return "Parameter 'timeout' must be an integer"
+	default:
+		var err error
+		if n, err = strconv.ParseInt(string(value), 10, 64); err != nil { // it is out of range
+			n = r.maxTimeout + 1
+			if value[0] == '-' {
+				n = 0
+			}
+		}
+	}
+	switch {
+	case n < 1:
+		return "Parameter 'timeout' must be >= 1"
+	case n > r.maxTimeout:
+		return "Parameter 'timeout' must be <= " + strconv.FormatInt(r.maxTimeout, 10)
+	}
+	op.timeout = time.Duration(n) * time.Second
+	return ""
+}
+
+// request is what the operation asks of the sessions.
+func (op *operation) request() sandbox.ExecRequest {
+	r := sandbox.ExecRequest{
+		SessionRequest: sandbox.SessionRequest{Session: op.session, Template: op.template, Flavor: op.flavor},
+		Timeout:        op.timeout,
+	}
+	switch {
+	case op.tool == executeCode && op.code == "":
+		r.Code = "\n" // an empty cell is code too
+	case op.tool == executeCode:
+		r.Code = op.code
+	case len(op.args) > 0:
+		r.Argv = append([]string{op.command}, op.args...)
+	default:
+		r.Argv = []string{"sh", "-c", op.command}
+	}
+	return r
+}
+
+// call is what a fault has to know of the operation.
+func (op *operation) call() *fault.Call {
+	c := &fault.Call{
+		Command: op.command, Session: op.session, Template: op.template, Flavor: op.flavor, Timeout: op.timeout,
+	}
+	if op.tool == executeCode {
+		c.Code = op.request().Code
+	}
+	return c
+}

@@ -1,0 +1,21 @@
+// Package mcp serves the Model Context Protocol over HTTP, in the dialects that
+// clients in the field speak, on one URL.
+//
+// The guide dialect is a bare POST with one JSON answer, byte for byte as the
+// wire contract has it; it stands beside the core of mcp-go. The legacy dialect
+// is the initialize era of the protocol, up to revision 2025-11-25: there the
+// core answers, and this package is its transport. Modern requests are told
+// which revisions are served.
+//
+// # Ordering
+//
+// What belongs to a call is written to that call's own response: its progress
+// in the order of the output, then its result, which is last. Nothing travels
+// by a channel that two calls share.
+//
+// # Failure
+//
+// A dropped request stops its work, but in a legacy session, where the protocol
+// wants it to go on; there a cancelled notification, the session's end or
+// [Handler.Shutdown] stops it. A panic is answered with an internal error.
+package mcp

@@ -1,0 +1,125 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strconv"
+	"unicode"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/fault"
+)
+
+// An outcome is what became of an operation, before a dialect words it.
+type outcome struct {
+	op       operation
+	result   sandbox.ExecResult // of execute_*; empty when it never began
+	began    bool
+	sessions []sandbox.Session // of get_sessions
+	found    bool              // of stop_session
+	fault    *fault.Fault      // why it failed; nil when it did not
+}
+
+// perform does what the operation asks. Follow and accepted may be nil.
+func (h *Handler) perform(ctx context.Context, op operation, follow func(sandbox.Stream, []byte)) outcome {
+	out := outcome{op: op}
+	var err error
+	switch op.tool {
+	case executeCode, executeCommand:
+		return h.execute(ctx, op, follow)
+	case getSessions:
+		out.sessions, err = h.listed(ctx, op.session)
+	case stopSession:
+		err = h.sessions.Stop(ctx, op.session)
+		out.found = err == nil
+		if sandbox.KindOf(err) == sandbox.NotFound {
+			err = nil
+		}
+	}
+	if err != nil {
+		h.log(ctx, op, err)
+		out.fault = fault.Of(err, op.call())
+	}
+	return out
+}
+
+func (h *Handler) execute(ctx context.Context, op operation, follow func(sandbox.Stream, []byte)) outcome {
+	if op.timeout == 0 {
+		op.timeout = h.options.DefaultTimeout
+	}
+	request := op.request()
+	request.Follow = follow
+	result, err := h.sessions.Execute(ctx, request)
+	out := outcome{op: op, result: result, began: err == nil}
+	switch {
+	case err != nil:
+		h.log(ctx, op, err)
+		out.fault = fault.Of(err, h.named(op).call())
+	case result.Exit.Cause != sandbox.CauseNone:
+		op.session = result.Session.Name
+		out.fault = fault.OfExit(result.Exit, op.call())
+	}
+	return out
+}
+
+// named is the operation with the names of its defaults, for messages.
+func (h *Handler) named(op operation) *operation {
+	set(&op.template, h.options.DefaultTemplate)
+	set(&op.flavor, h.options.DefaultFlavor)
+	return &op
+}
+
+// listed returns all sessions in the order of their creation, or the one that
+// is asked for, or none.
+func (h *Handler) listed(ctx context.Context, name string) ([]sandbox.Session, error) {
+	if name != "" {
+		s, err := h.sessions.Find(ctx, name)
+		switch {
+		case err == nil:
+			return []sandbox.Session{s}, nil
+		case sandbox.KindOf(err) == sandbox.NotFound:
+			err = nil // there is none, which is an answer
+		}
+		return nil, err
+	}
+	all, err := h.sessions.List(ctx)
+	slices.SortStableFunc(all, func(a, b sandbox.Session) int { return a.Created.Compare(b.Created) })
+	return all, err
+}
+
+// log keeps the cause of a fault, which clients are not told. What clients
+// did wrong, and what they ran, is nobody's concern above debug.
+func (h *Handler) log(ctx context.Context, op operation, err error) {
+	if sandbox.KindOf(err) == sandbox.Other {
+		h.options.Logger.ErrorContext(ctx, "call failed", "tool", op.tool, "session", op.session, "err", err)
+		return
+	}
+	h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session,
+		"kind", sandbox.KindOf(err).String(), "err", err)
+}
+
+// succeeded reports whether the code or the command did what it should.
+func (out *outcome) succeeded() bool {
+	x := &out.result.Exit
+	return x.Cause == sandbox.CauseNone && x.Code == 0 && x.Failure == nil
+}
+
+// pieces returns the lines of the contract's joined output: stdout, stderr,
+// what was dropped, and why it failed. Empty ones are left out.
+func (out *outcome) pieces(dst [][]byte) [][]byte {
+	r := &out.result
+	if b := bytes.TrimRightFunc(r.Stdout, unicode.IsSpace); len(b) > 0 {
+		dst = append(dst, b)
+	}
+	if b := bytes.TrimRightFunc(r.Stderr, unicode.IsSpace); len(b) > 0 {
+		dst = append(dst, b)
+	}
+	if r.Truncated() {
+		dst = append(dst, []byte("[output truncated: "+strconv.FormatInt(r.Exit.Dropped, 10)+" bytes dropped]"))
+	}
+	if r.Hint != "" {
+		dst = append(dst, []byte(r.Hint))
+	}
+	return dst
+}

@@ -1,0 +1,220 @@
+// Package transport serves clients over HTTP.
+//
+// This folder is the front: which hosts and origins may ask, which path is
+// whose, and what the daemon says of itself. Each dialect has a folder below.
+// Errors become words in transport/fault and nowhere else.
+package transport
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/sandwarden/sandwarden/transport/events"
+	"github.com/sandwarden/sandwarden/transport/mcp"
+	"github.com/sandwarden/sandwarden/transport/rest"
+	"github.com/sandwarden/sandwarden/transport/sse"
+)
+
+// Options are what an operator may set. The zero value is ready.
+type Options struct {
+	Logger          *slog.Logger // nil discards
+	Version         string       // of the daemon, as clients see it
+	EnableCORS      bool
+	AllowedOrigins  []string      // beside those of this machine; "*" allows all
+	AllowedHosts    []string      // beside those of this machine, where we listen on it alone; "*" allows all
+	MaxBody         int64         // bytes of a request; default 4 MiB
+	MaxCode         int           // bytes of code or of a command; default 1 MiB
+	MaxCalls        int           // requests in flight over MCP; default 4096
+	MaxMCPSessions  int           // sessions of the protocol kept; default 10000
+	MaxStreams      int           // open streams of events; default 4096
+	DefaultTimeout  time.Duration // of calls that name none; default 300 s
+	MaxTimeout      time.Duration // that a call may name; default 1800 s
+	DefaultTemplate string        // default "python"
+	DefaultFlavor   string        // default "small"
+	Templates       []string      // that calls may name; default: the built-in ones
+	Flavors         []string      // that calls may name; default: the built-in ones
+	Heartbeat       time.Duration // between signs of life on a silent stream; default 15 s
+	WriteTimeout    time.Duration // of each write to a client; default 30 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 4 << 20
+	}
+	if o.MaxCode == 0 {
+		o.MaxCode = 1 << 20
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 4096
+	}
+	if o.MaxTimeout == 0 {
+		o.MaxTimeout = 1800 * time.Second
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = 30 * time.Second
+	}
+	return o
+}
+
+// A Handler is the whole HTTP surface. Its server should have a
+// ReadHeaderTimeout and no WriteTimeout: writes have deadlines of their own.
+type Handler struct {
+	sessions Sessions
+	options  Options
+	mcp      *mcp.Handler
+	events   *events.Handler
+	rest     *rest.Handler
+	streams  *sse.Streams
+}
+
+// New returns a Handler on sessions.
+func New(sessions Sessions, options Options) *Handler {
+	options = options.withDefaults()
+	h := &Handler{sessions: sessions, options: options, streams: sse.NewStreams(options.MaxStreams)}
+	h.mcp = mcp.New(sessions, mcp.Options{
+		Logger: options.Logger, Version: options.Version, Status: http.HandlerFunc(h.status),
+		MaxBody: options.MaxBody, MaxCode: options.MaxCode, MaxCalls: options.MaxCalls, MaxSessions: options.MaxMCPSessions,
+		DefaultTimeout: options.DefaultTimeout, MaxTimeout: options.MaxTimeout,
+		DefaultTemplate: options.DefaultTemplate, DefaultFlavor: options.DefaultFlavor,
+		Templates: options.Templates, Flavors: options.Flavors,
+		Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
+	})
+	h.events = events.New(sessions, h.streams, events.Options{
+		Logger: options.Logger, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
+	})
+	h.rest = rest.New(sessions, rest.Options{Logger: options.Logger, WriteTimeout: options.WriteTimeout})
+	return h
+}
+
+// Shutdown ends what would keep an [http.Server] from shutting down: streams,
+// and calls that outlived their connections, for which it waits until ctx ends.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.streams.Close()
+	return h.mcp.Shutdown(ctx)
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.options.Logger.Enabled(r.Context(), slog.LevelDebug) {
+		logged := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		w = logged
+		defer h.access(r, logged, time.Now())
+	}
+	defer h.recovered(w, r)
+	if refusal := h.foreign(r); refusal != "" {
+		writeDetail(w, http.StatusForbidden, refusal)
+		return
+	}
+	if h.cors(w, r) {
+		return
+	}
+	h.route(w, r)
+}
+
+// route is the table of paths.
+func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == "/mcp":
+		h.mcp.ServeHTTP(w, r)
+	case path == "/" && r.Method == http.MethodPost:
+		h.mcp.ServeHTTP(w, r)
+	case path == "/":
+		getOnly(w, r, h.status, "OPTIONS, POST, GET")
+	case path == "/health":
+		getOnly(w, r, h.health, "GET")
+	case path == "/v1/events":
+		getOnly(w, r, h.events.All, "GET")
+	case path == "/v1/sessions":
+		h.rest.Sessions(w, r)
+	case strings.HasPrefix(path, "/v1/sessions/") && !strings.HasSuffix(path, "/"):
+		h.session(w, r, strings.TrimPrefix(path, "/v1/sessions/"))
+	case len(path) > 1 && strings.HasSuffix(path, "/") && isPath(strings.TrimSuffix(path, "/")):
+		redirect(w, r, strings.TrimSuffix(path, "/"))
+	default:
+		writeDetail(w, http.StatusNotFound, "Not Found")
+	}
+}
+
+// session is the table of the paths below one session.
+func (h *Handler) session(w http.ResponseWriter, r *http.Request, path string) {
+	name, below, deeper := strings.Cut(path, "/")
+	switch {
+	case !deeper:
+		h.rest.Session(w, r, name)
+	case below == "events":
+		getOnly(w, r, func(w http.ResponseWriter, r *http.Request) { h.events.One(w, r, name) }, "GET")
+	default:
+		writeDetail(w, http.StatusNotFound, "Not Found")
+	}
+}
+
+func isPath(path string) bool {
+	return path == "/mcp" || path == "/health" || path == "/v1/events" || path == "/v1/sessions"
+}
+
+// redirect sends a client to a path of ours without its slash.
+func redirect(w http.ResponseWriter, r *http.Request, path string) {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	w.Header().Set("Location", scheme+r.Host+path)
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+func getOnly(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc, allowed string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", allowed)
+		writeDetail(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+		return
+	}
+	serve(w, r)
+}
+
+// recovered answers a request whose handler has panicked.
+func (h *Handler) recovered(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // net/http asks for it
+	}
+	h.options.Logger.ErrorContext(r.Context(), "request panicked", "err", v, "stack", string(debug.Stack()))
+	writeDetail(w, http.StatusInternalServerError, "Internal server error")
+}
+
+// access writes the one line per request, which has nothing of what was sent.
+func (h *Handler) access(r *http.Request, w *statusWriter, began time.Time) {
+	h.options.Logger.DebugContext(r.Context(), "request", "addr", r.RemoteAddr, "method", r.Method,
+		"path", r.URL.Path, "status", w.status, "dur", time.Since(began))
+}
+
+// A statusWriter remembers the status for the access line.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
