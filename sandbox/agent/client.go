@@ -35,9 +35,10 @@ type Client struct {
 	call wire.AgentService
 }
 
-// NewClient speaks over conn, on which Greet has succeeded. It owns conn.
-func NewClient(id sandbox.ID, conn net.Conn) *Client {
-	c := ttrpc.NewClient(conn)
+// NewClient speaks over conn, on which Greet has succeeded. It owns conn. When
+// the connection ends, by Close too, onClose is called once.
+func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
+	c := ttrpc.NewClient(conn, ttrpc.WithOnClose(onClose))
 	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
 }
 
@@ -107,18 +108,19 @@ func (c *Client) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
 	return states, nil
 }
 
-// errFrames says that an agent's frames are not within the bounds.
-var errFrames = errors.New("the agent's output breaks the protocol")
+// ErrFrames says that an agent's frames are not within the bounds. Its sandbox
+// is to end.
+var ErrFrames = errors.New("the agent's output breaks the protocol")
 
 // Frames checks what an agent sent in answer to a reading after a cursor.
 func Frames(after uint64, r *wire.ReadOutputReply) ([]sandbox.Frame, error) {
 	if len(r.GetFrames()) > maxFrames {
-		return nil, errFrames
+		return nil, ErrFrames
 	}
 	frames := make([]sandbox.Frame, 0, len(r.GetFrames()))
 	for i, f := range r.GetFrames() {
 		if f.GetSeq() != after+uint64(i)+1 {
-			return nil, errFrames
+			return nil, ErrFrames
 		}
 		frame, err := frameOf(f)
 		if err != nil {
@@ -140,10 +142,10 @@ func frameOf(f *wire.Frame) (sandbox.Frame, error) {
 	case wire.Stream_DISPLAY:
 		out.Stream, out.MIME, limit = sandbox.Display, f.GetMime(), sandbox.MaxDisplay
 	default:
-		return out, errFrames
+		return out, ErrFrames
 	}
 	if len(out.Data) > limit || len(out.MIME) > maxMIME {
-		return out, errFrames
+		return out, ErrFrames
 	}
 	if f.GetExit() != nil {
 		out.Exit = exitOf(f.GetExit())

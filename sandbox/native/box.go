@@ -34,7 +34,8 @@ type box struct {
 	mu      sync.Mutex
 	process *os.File // of pidfd; nil before the start and after the end
 	record  record
-	ending  bool // Destroy has begun
+	ending  bool   // Destroy has begun
+	fate    string // why we ended it, when it was not Destroy
 	death   sandbox.Death
 	kills   int        // killed for want of memory, as told already
 	gone    bool       // all has been given back
@@ -81,6 +82,9 @@ func (x *box) watch(pid int) {
 func (x *box) causeOfDeath(status unix.WaitStatus) sandbox.Death {
 	if x.ending {
 		return sandbox.Death{Cause: sandbox.CauseKilled, Evidence: "destroyed on request"}
+	}
+	if x.fate != "" {
+		return sandbox.Death{Cause: sandbox.CauseAgentLost, Evidence: x.fate}
 	}
 	evidence := fmt.Sprintf("the agent ended with status %d", status.ExitStatus())
 	if status.Signaled() {
@@ -137,6 +141,9 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 		return nil, err
 	}
 	frames, err := client.Follow(ctx, after, wait)
+	if errors.Is(err, agent.ErrFrames) {
+		x.condemn("the agent's output broke the protocol")
+	}
 	for i := range frames {
 		if exit := frames[i].Exit; exit != nil && exit.Code != 0 {
 			x.explain(exit)
@@ -285,6 +292,31 @@ func (x *box) signalAgent(s unix.Signal) error {
 		return nil
 	}
 	return err
+}
+
+// reapTime is how long the end of a connection may precede the news that the
+// agent has died.
+const reapTime = time.Second
+
+// disconnected is called at the end of the connection. An agent that lives on
+// without it cannot be asked anything any more.
+func (x *box) disconnected() {
+	time.AfterFunc(reapTime, func() { x.condemn("the agent broke the connection") })
+}
+
+// condemn ends a sandbox whose agent is not to be believed, or not to be
+// reached, any more. One that is dead or being destroyed is left alone.
+func (x *box) condemn(why string) {
+	x.mu.Lock()
+	if x.ending || x.process == nil {
+		x.mu.Unlock()
+		return
+	}
+	if x.fate == "" {
+		x.fate = why
+	}
+	x.mu.Unlock()
+	_ = x.signalAgent(unix.SIGKILL)
 }
 
 // neverStarted ends the life of a box whose agent was not started.

@@ -293,7 +293,7 @@ func (x *box) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.client = agent.NewClient(x.id, conn)
+	x.client = agent.NewClient(x.id, conn, x.disconnected)
 	_, err = x.client.Hello(ctx)
 	return err
 }

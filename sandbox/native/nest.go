@@ -18,12 +18,13 @@ import (
 type nest struct {
 	dir      string // the trees, visible in the nest alone
 	requests chan func()
-	done     chan struct{}
+	quit     chan struct{} // closed by close
+	done     chan struct{} // closed when the thread has ended
 }
 
 // newNest starts the thread. It ends with close, and takes its namespace along.
 func newNest(runtimeDir string) (*nest, error) {
-	n := &nest{dir: filepath.Join(runtimeDir, "trees"), requests: make(chan func()), done: make(chan struct{})}
+	n := &nest{dir: filepath.Join(runtimeDir, "trees"), requests: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -69,8 +70,13 @@ func (n *nest) serve(started chan<- error) {
 	if err != nil {
 		return
 	}
-	for f := range n.requests {
-		f()
+	for {
+		select {
+		case f := <-n.requests:
+			f()
+		case <-n.quit:
+			return
+		}
 	}
 }
 
@@ -96,7 +102,7 @@ func (n *nest) start(path string, argv []string, attr *syscall.ProcAttr) (pid in
 }
 
 func (n *nest) close() {
-	close(n.requests)
+	close(n.quit)
 	<-n.done
 }
 

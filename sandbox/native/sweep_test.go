@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,9 @@ func TestOrphanGrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitDeath(t, x)
+	if e := x.Death().Evidence; strings.Contains(e, "connection") {
+		t.Errorf("it was ended by us, not by itself: %s", e)
+	}
 	if err := b.Close(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
 	}
