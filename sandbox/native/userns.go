@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,8 @@ func NeedsUserNamespace() bool {
 // the limits that [sandbox.Capabilities] calls unenforced. Kind Unavailable:
 // the host forbids such namespaces.
 func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode int, err error) {
+	runtime.LockOSThread() // Pdeathsig is sent when the thread that started it ends
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends by itself, when signalled
 	cmd.Args, cmd.Env = args, environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr //nolint:forbidigo // it is this program, again

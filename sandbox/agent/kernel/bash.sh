@@ -34,6 +34,7 @@ __sandwarden_next() {
 	else
 		__sandwarden_status=$status __sandwarden_flags=$flags
 	fi
+	__sandwarden_arguments=("$@")
 	local IFS=$' \t\n' LC_ALL=C
 	__sandwarden_answer
 	local line part='' rest size
@@ -92,8 +93,12 @@ __sandwarden_exit() {
 		builtin declare -f
 		builtin declare -p
 	} 2>/dev/null)
-	# Not builtin exec: it would undo what it redirects.
-	exec 3<&"$__sandwarden_control" 199< <(builtin printf '%s' "$__sandwarden_state")
+	# Bash may have left the loop, and so put the channel back to 3, or not. It
+	# travels as stdin, since a copy of what closes on exec does so too, but for
+	# 0 to 2. Not builtin exec: that would undo what it redirects.
+	[[ -S /proc/$$/fd/$__sandwarden_control ]] || __sandwarden_control=3
+	exec 198<&0 0<&"$__sandwarden_control" 199< <(builtin printf '%s' "$__sandwarden_state")
+	((${#FUNCNAME[@]} == 1)) || set -- "${__sandwarden_arguments[@]}" # those of a function are not the shell's
 	__SANDWARDEN_RESTORE=1 exec "$BASH" --noprofile --norc -c "$BASH_EXECUTION_STRING" bash "$__sandwarden_driver" "$@"
 }
 
@@ -133,11 +138,12 @@ __sandwarden_status=0 __sandwarden_flags= __sandwarden_restored=
 if [[ -v __SANDWARDEN_RESTORE ]]; then
 	unset __SANDWARDEN_RESTORE
 	IFS= builtin read -r -d '' __sandwarden_state <&199
-	exec 199<&-
+	exec 3<&0 0<&198 198<&- 199<&-
 	eval "$__sandwarden_state" 2>/dev/null
 	unset __sandwarden_state
 	__sandwarden_restored=1
 else
 	builtin printf 'ready %s\n' "${BASH_VERSION%%(*}" >&3
 fi
+shopt -s execfail # a cell whose exec fails shall not end the kernel
 __sandwarden_find

@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -30,14 +31,14 @@ func TestBash_Cells(t *testing.T) {
 			{code: "cd /usr; g() { local hidden=1; echo before; exit 3; echo after; }; g", stdout: "before\n", exits: true, exit: 3, noStderr: true},
 			{code: "echo \"$x|${a[1]}|$PWD|$1 $2|$fixed|$0\"; f b; g() { :; }", stdout: "two\nlines|2 3|/usr|p q|1|bash\nmatch\n", noStderr: true},
 			{code: "false | true", exits: true, exit: 1},
-			{code: "exit", exits: true, exit: 1},
+			{code: "false; exit", exits: true, exit: 1},
 			{code: "true; exit 300", exits: true, exit: 300 & 255},
 			{code: "for i in 1 2 3; do exit $i; done", exits: true, exit: 1},
 		},
 		"set -e stays and ends cells, not the kernel": {
 			{code: "set -euo pipefail; v=kept"},
 			{code: "echo one; false; echo two", stdout: "one\n", exits: true, exit: 1, noStderr: true},
-			{code: "echo $v $-", exits: true, not: "two", stdout: "kept ehuB\n"},
+			{code: "echo $v $-", exits: true, not: "two", stdout: "kept ehuBc\n"},
 			{code: "echo $undefined", stderr: "undefined: unbound variable", exits: true, exit: 1},
 			{code: "set +eu; false; echo on", stdout: "on\n"},
 		},
@@ -49,7 +50,10 @@ func TestBash_Cells(t *testing.T) {
 			{code: "echo b", noStderr: true},
 		},
 		"loops of the kernel are not the user's": {
-			{code: "break"}, {code: "continue"}, {code: "break 5; echo never"}, {code: "continue 9"},
+			{code: "break"},
+			{code: "continue"},
+			{code: "break 5; echo never"},
+			{code: "continue 9"},
 			{code: "for i in 1 2 3; do [ $i = 2 ] && break; echo $i; done", stdout: "1\n"},
 			{code: "return 4 2>/dev/null; echo on", stdout: "on\n"},
 		},
@@ -73,6 +77,7 @@ func TestBash_Cells(t *testing.T) {
 		},
 		"a failed exec": {
 			{code: "exec /nosuch", stderr: "No such file", exits: true, exit: 127},
+			{code: "sleep 60 & echo $?", stdout: "0\n"},
 			{code: "echo alive", stdout: "alive\n"},
 		},
 		"output of many lines": {
@@ -102,7 +107,8 @@ func TestBash_InterruptKeepsState(t *testing.T) {
 			t.Fatalf("n is %q after %s", got, code)
 		}
 	}
-	p.interrupt() // between cells
+	p.interrupt()
+	time.Sleep(50 * time.Millisecond) // it is on its way, and not for the next cell
 	if o := p.run("echo alive $n"); o.stdout != "alive 3\n" || !o.OK {
 		t.Fatalf("after an interrupt between cells: %s", o)
 	}

@@ -104,7 +104,7 @@ func (c *Conn) encode(id, code string) ([]byte, error) {
 	if len(body) > MaxRun {
 		return nil, tooLarge()
 	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...), nil //nolint:gosec // at most MaxRun
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...), nil
 }
 
 // encodeLine counts bytes instead of ending the code with a character: a shell

@@ -10,8 +10,10 @@
 //
 // All that a cell wrote is in the pipes before its [Done] is sent. There is at
 // most one run at a time; while one goes on, SIGINT to the kernel's process
-// group ends it and keeps the state. SIGINT at another time does nothing. A
-// cell that calls exit ends, its kernel stays.
+// group ends it and keeps the state. SIGINT at another time does nothing, but
+// one that is sent as a run ends may reach the next: send it only while a run
+// goes on. Repeat it after half a second, since an interpreter that is about to
+// block misses one now and then. A cell that calls exit ends, its kernel stays.
 //
 // # What it may not rely on
 //

@@ -8,18 +8,18 @@ import (
 )
 
 //go:embed python.py
-var pythonDriver []byte //nolint:gochecknoglobals // embedded, never written
+var pythonDriver []byte
 
 //go:embed node.cjs
-var nodeDriver []byte //nolint:gochecknoglobals // embedded, never written
+var nodeDriver []byte
 
 //go:embed bash.sh
-var bashDriver []byte //nolint:gochecknoglobals // embedded, never written
+var bashDriver []byte
 
 // acornSource is the parser that the Node driver is built upon.
 //
 //go:embed acorn/acorn.cjs
-var acornSource []byte //nolint:gochecknoglobals // embedded, never written
+var acornSource []byte
 
 // Driver returns the driver of a language: the name that its file should have,
 // and its text, which the caller may keep and change. ok is false for a
@@ -54,7 +54,7 @@ func withAcorn(driver []byte) []byte {
 // break can leave both. Errors of ours are not for the user.
 const bashLoop = `__sandwarden_driver=$1; shift; ` +
 	`IFS= read -r -d '' __sandwarden_code <"$__sandwarden_driver"; eval "$__sandwarden_code"; ` +
-	`{ while :; do while { __sandwarden_next; } 2>/dev/null; do eval "$__sandwarden_code"; done; done; exit; } 3>&-`
+	`{ while :; do while { __sandwarden_next "$@"; } 2>/dev/null; do eval "$__sandwarden_code"; done; done; exit; } 3>&-`
 
 // Command returns how to start a kernel: its arguments, the first of which is
 // the interpreter, and what its environment needs beside the sandbox's own.

@@ -2,11 +2,13 @@ package kernel_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +40,7 @@ type process struct {
 	out     [2]*tap
 	version string
 	runs    int
+	again   *time.Timer // repeats an interrupt; see the package comment
 }
 
 // A tap collects what comes out of one pipe.
@@ -59,19 +62,30 @@ func newTap(t *testing.T) (*tap, *os.File) {
 	return p, w
 }
 
+// read holds the lock while it reads, so that no bytes are between the pipe and
+// the buffer when another looks.
 func (p *tap) read() {
+	raw, err := p.r.SyscallConn()
+	if err != nil {
+		return
+	}
 	buffer := make([]byte, 64<<10)
-	for {
-		n, err := p.r.Read(buffer)
-		p.mu.Lock()
-		p.data.Write(buffer[:n])
-		p.mu.Unlock()
+	for n := 1; n > 0; {
+		err = raw.Read(func(fd uintptr) bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			n, err = syscall.Read(int(fd), buffer)
+			if n > 0 {
+				p.data.Write(buffer[:n])
+			}
+			return !errors.Is(err, syscall.EAGAIN)
+		})
+		if err != nil {
+			return
+		}
 		select {
 		case p.grew <- struct{}{}:
 		default:
-		}
-		if err != nil {
-			return
 		}
 	}
 }
@@ -79,7 +93,13 @@ func (p *tap) read() {
 // take returns what there is and what is in the pipe now, and forgets it.
 func (p *tap) take(t *testing.T) string {
 	t.Helper()
-	for inPipe(t, p.r) > 0 {
+	for {
+		p.mu.Lock()
+		left := inPipe(t, p.r)
+		p.mu.Unlock()
+		if left == 0 {
+			break
+		}
 		p.wait(t)
 	}
 	p.mu.Lock()
@@ -123,6 +143,12 @@ func start(t *testing.T, lang sandbox.Language, env ...string) *process {
 		}
 		t.Skipf("%s is missing", interpreter)
 	}
+	argv, more := kernel.Command(lang, interpreter, writeDriver(t, lang))
+	return launch(t, lang, argv, append(more, env...))
+}
+
+func writeDriver(t *testing.T, lang sandbox.Language) string {
+	t.Helper()
 	name, source, ok := kernel.Driver(lang)
 	if !ok {
 		t.Fatalf("no driver for %s", lang)
@@ -131,6 +157,12 @@ func start(t *testing.T, lang sandbox.Language, env ...string) *process {
 	if err := os.WriteFile(driver, source, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return driver
+}
+
+// launch starts a program that is to be a kernel, and waits until it is.
+func launch(t *testing.T, lang sandbox.Language, argv, env []string) *process {
+	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +172,9 @@ func start(t *testing.T, lang sandbox.Language, env ...string) *process {
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "kernel")
 	p := &process{Conn: kernel.NewConn(ours, lang), t: t, control: ours}
-	argv, more := kernel.Command(lang, interpreter, driver)
 	p.cmd = exec.CommandContext(t.Context(), argv[0], argv[1:]...) // its stdin is /dev/null
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append(append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, more...), env...)
+	p.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var ends [2]*os.File
 	p.out[0], ends[0] = newTap(t)
@@ -176,12 +207,15 @@ func (p *process) stop() {
 	p.out[1].r.Close()
 }
 
-// signal sends SIGINT as the agent does: to the process group.
+// interrupt sends SIGINT as the agent does: to the process group, and again
+// if the cell does not end.
 func (p *process) interrupt() {
 	p.t.Helper()
-	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT); err != nil {
+	group := -p.cmd.Process.Pid
+	if err := syscall.Kill(group, syscall.SIGINT); err != nil {
 		p.t.Fatal(err)
 	}
+	p.again = time.AfterFunc(500*time.Millisecond, func() { syscall.Kill(group, syscall.SIGINT) })
 }
 
 // An outcome is all that came of a cell.
@@ -194,7 +228,7 @@ type outcome struct {
 func (o *outcome) String() string {
 	exit, failure := "none", "none"
 	if o.Exit != nil {
-		exit = fmt.Sprint(*o.Exit)
+		exit = strconv.Itoa(*o.Exit)
 	}
 	if o.Failure != nil {
 		failure = o.Failure.Name + ": " + o.Failure.Message
@@ -229,6 +263,9 @@ func (p *process) end() *outcome {
 				p.t.Fatalf("done names %q, want %q", m.Done.ID, want)
 			}
 			o.Done = *m.Done
+			if p.again != nil {
+				p.again.Stop()
+			}
 			o.stdout, o.stderr = p.out[0].take(p.t), p.out[1].take(p.t)
 			return o
 		default:
@@ -249,7 +286,7 @@ func (p *process) gone() {
 	p.limit(patience)
 	for {
 		if _, err := p.Next(); err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				p.t.Fatalf("the channel ended with %v, want io.EOF", err)
 			}
 			return

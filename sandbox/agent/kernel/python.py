@@ -208,7 +208,7 @@ class Kernel:
             except BaseException as error:
                 if self.forked():
                     os._exit(1)
-                self.attempt(self.report, error)
+                self.tell(error)
             finally:
                 if self.control:
                     self.loop.remove_reader(descriptor)
@@ -254,11 +254,7 @@ class Kernel:
         if not self.quiet and "matplotlib" in source:
             self.quiet_show()
         body, last, silent = self.parse(source, name)
-        if body is not None:
-            self.execute(body)
-        if last is None:
-            return
-        value = self.execute(last)
+        value = self.execute(body, last)
         if value is None or silent:
             return
         text = repr(value)
@@ -285,11 +281,22 @@ class Kernel:
             last = compile(last, name, "eval", flags, True)
         return body, last, silent
 
-    def execute(self, code):
-        value = eval(code, self.names)
-        if code.co_flags & _COROUTINE:
-            return self.complete(value)
-        return value
+    def execute(self, body, last):
+        if _awaits(body) or _awaits(last):
+            return self.complete(self.awaited(body, last))
+        if body is not None:
+            eval(body, self.names)
+        return None if last is None else eval(last, self.names)
+
+    async def awaited(self, body, last):
+        """Run a cell of which any part awaits: all of it sees the loop."""
+        value = None
+        for code in (body, last):
+            if code is not None:
+                value = eval(code, self.names)
+                if _awaits(code):
+                    value = await value
+        return None if last is None else value
 
     def complete(self, coroutine):
         """Run a cell that awaits in the loop that all such cells share."""
@@ -354,6 +361,12 @@ class Kernel:
         self.attempt(tell)
         if not self.attempt(self.report, error):
             self.attempt(os.write, 2, (failure["name"] + "\n").encode("utf-8", "replace"))
+
+    def tell(self, error):
+        try:
+            self.report(error)
+        except Exception:
+            pass  # there is nobody left to tell
 
     def report(self, error):
         """Print an exception as the interpreter would, without our frames."""
@@ -466,6 +479,10 @@ class Kernel:
 _GUARDED = Kernel.guarded.__code__
 _SEND = Kernel.send.__code__
 _IDLE = Kernel.idle.__code__
+
+
+def _awaits(code):
+    return code is not None and code.co_flags & _COROUTINE
 
 
 def _cut(text, size):

@@ -1,0 +1,154 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// lose gives up the sandbox: what ran in it ends with the death's cause, but
+// for the execution of, which has its own. It tells whether box was ours.
+func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, cause sandbox.Cause) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.box != box || j.ended {
+		return false
+	}
+	death.Cause, death.Evidence = known(death.Cause), head(death.Evidence, maxEvidence)
+	if death.Cause == sandbox.CauseNone {
+		death.Cause = sandbox.CauseCrashed
+	}
+	j.box, j.loss = nil, &loss{box, death}
+	for _, x := range j.executions {
+		if x.phase != running {
+			continue
+		}
+		exit := killed(death)
+		if x == of {
+			exit.Cause = cause
+		}
+		exit.Duration = time.Since(x.begun)
+		j.exit(x, exit)
+	}
+	return true
+}
+
+// killed is the exit of what ran in a sandbox that died.
+func killed(death sandbox.Death) sandbox.Exit {
+	return sandbox.Exit{Code: 128 + 9, Cause: death.Cause, Evidence: death.Evidence, StateLost: true}
+}
+
+// lost returns the sandbox that was lost and not yet replaced, or nil.
+func (j *journal) lost() *loss {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.loss
+}
+
+// offer leaves a fresh sandbox for the actor to adopt. It refuses when the
+// session is over: then the sandbox stays the caller's.
+func (j *journal) offer(box sandbox.Sandbox) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended || j.ending != sandbox.CauseNone || j.loss == nil {
+		return false
+	}
+	j.fresh = box
+	return true
+}
+
+// adopt takes the sandbox that was offered and publishes session.restarted. It
+// tells whether there was one.
+func (j *journal) adopt() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.fresh == nil || j.ended {
+		return false
+	}
+	death := j.loss.death
+	j.box, j.fresh, j.loss, j.cursor = j.fresh, nil, nil, 0
+	j.stdout, j.stderr = joiner{}, joiner{}
+	j.restarts++
+	j.publish(sandbox.Event{
+		Type: sandbox.SessionRestarted, Cause: death.Cause, Evidence: death.Evidence, StateLost: true, FilesLost: true,
+	})
+	return true
+}
+
+// doom says why the session is to end. The first cause stays.
+func (j *journal) doom(cause sandbox.Cause) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ending == sandbox.CauseNone {
+		j.ending = cause
+	}
+}
+
+// gone is the answer of a session that has ended.
+func (j *journal) gone(op string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return &sandbox.Error{
+		Op: op, ID: j.name, Kind: sandbox.Stopped, Cause: j.ending,
+		Detail: "the session has ended", Remedy: "call again with the same name to get a fresh session",
+	}
+}
+
+// isOver tells whether the session has ended.
+func (j *journal) isOver() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ended
+}
+
+// end answers everybody, publishes session.stopped and closes the log, once. It
+// returns why the session ended.
+func (j *journal) end() sandbox.Cause {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended {
+		return j.ending
+	}
+	if j.ending == sandbox.CauseNone {
+		j.ending = sandbox.CauseCrashed
+	}
+	j.ended = true
+	for len(j.executions) > 0 { // the last step of each takes it out
+		x := j.executions[0]
+		if x.phase == queued {
+			x.err = j.stopped()
+			j.drop(x)
+			continue
+		}
+		if x.phase == running {
+			exit := killed(sandbox.Death{Cause: j.ending, Evidence: "the session ended"})
+			exit.Duration = time.Since(x.begun)
+			j.exit(x, exit)
+		}
+		j.settled(x)
+	}
+	j.publish(sandbox.Event{Type: sandbox.SessionStopped, Cause: j.ending})
+	j.log.Close()
+	close(j.over)
+	return j.ending
+}
+
+// Activity is what a session is doing now.
+type Activity struct {
+	Sandbox  sandbox.ID // empty while there is none
+	Running  int        // executions that run or wait
+	Restarts int        // fresh sandboxes that it was given
+	LastUsed time.Time  // when its last execution ended, or it was made
+	Over     bool       // it ends or has ended
+}
+
+func (j *journal) activity() Activity {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a := Activity{Running: len(j.executions), Restarts: j.restarts, LastUsed: j.lastUsed}
+	a.Over = j.ended || j.ending != sandbox.CauseNone
+	if j.box != nil {
+		a.Sandbox = j.box.ID()
+	}
+	return a
+}

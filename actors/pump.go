@@ -1,0 +1,208 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+const (
+	// pollWait is how long one call waits for frames.
+	pollWait = 20 * time.Second
+	// pollFaults is how many failures in a row mean that the agent is lost.
+	pollFaults = 6
+	// What a pump waits at least and at most after a call that brought
+	// nothing: a sandbox that answers at once shall not keep a processor busy.
+	pauseFirst = 10 * time.Millisecond
+	pauseMost  = time.Second
+)
+
+// A pump is the goroutine that carries frames from a sandbox into the journal
+// while something runs. What a background process writes while nothing runs
+// stays with the agent, whose ring is bounded, until the next execution.
+type pump struct {
+	cancel context.CancelFunc
+	before *pump         // one that was stopped and may still be in a call
+	done   chan struct{} // closed when the goroutine ends
+}
+
+// drain sees to it that a pump runs.
+func (s *state) drain(c actor.Context) {
+	ctx, cancel := context.WithCancel(s.life)
+	p := &pump{cancel: cancel, done: make(chan struct{})}
+	box := s.journal.install(p)
+	if box == nil {
+		cancel()
+		return
+	}
+	self, root := c.Self(), c.ActorSystem().Root
+	f := &flow{journal: s.journal, box: box, tell: func(m message) { root.Send(self, m) }}
+	go func() {
+		defer close(p.done)
+		defer cancel()
+		if p.before != nil {
+			<-p.before.done // its context has ended; Follow is for one caller at a time
+			p.before = nil
+		}
+		logger := f.journal.opts.Logger
+		if err := Caught(logger, func() error { return f.run(ctx, p) }); err != nil && ctx.Err() == nil {
+			logger.Error("sandbox broken", "sandbox", string(box.ID()), "err", err)
+			f.tell(&broken{box, "the agent " + evidenceOf(err)})
+		}
+		f.journal.retire(p)
+	}()
+}
+
+// evidenceOf says what an agent did wrong, in words fit for a client.
+func evidenceOf(err error) string {
+	if sandbox.KindOf(err) == sandbox.Invalid {
+		return "sent what it may not send: " + err.Error()
+	}
+	return "does not answer"
+}
+
+// A flow is what a pump works on.
+type flow struct {
+	journal *journal
+	box     sandbox.Sandbox
+	tell    func(message)
+	pause   time.Duration
+	faults  int
+}
+
+// run carries frames until nothing runs any more, ctx ends or the sandbox is
+// not the session's any more. After the last exit one more call acknowledges
+// it. An error means that the sandbox is of no use.
+func (f *flow) run(ctx context.Context, p *pump) error {
+	for {
+		cursor, busy := f.journal.position()
+		wait := pollWait
+		if !busy {
+			wait = 0
+		}
+		began := time.Now()
+		frames, err := f.box.Follow(ctx, cursor, wait)
+		if stop, fatal := f.judge(ctx, frames, err); stop || fatal != nil {
+			return fatal
+		}
+		if !busy && f.journal.rests(p) {
+			return nil
+		}
+		f.idle(ctx, !busy || len(frames) > 0 || (err == nil && time.Since(began) > pollWait/2))
+	}
+}
+
+// judge deals with what a call brought. It tells whether that was the last one,
+// with an error when the sandbox is of no use.
+func (f *flow) judge(ctx context.Context, frames []sandbox.Frame, err error) (stop bool, fatal error) {
+	switch {
+	case ctx.Err() != nil:
+		return true, nil //nolint:nilerr // that is how a pump is told to end
+	case err == nil:
+		f.faults = 0
+		return f.take(frames)
+	case sandbox.KindOf(err) == sandbox.Stopped:
+		return true, nil // its death is told by Dead
+	}
+	if f.faults++; f.faults >= pollFaults {
+		return true, err
+	}
+	return false, nil
+}
+
+// take puts frames into the journal and tells the actor of exits.
+func (f *flow) take(frames []sandbox.Frame) (stop bool, err error) {
+	exits, err := f.journal.accept(f.box, frames)
+	for _, x := range exits {
+		f.tell(&ended{x})
+	}
+	if errors.Is(err, errStale) {
+		return true, nil
+	}
+	if err != nil {
+		return true, &sandbox.Error{Op: "follow", Kind: sandbox.Invalid, Err: err}
+	}
+	return false, nil
+}
+
+// idle waits a while, longer each time, unless the last call was of use.
+func (f *flow) idle(ctx context.Context, useful bool) {
+	if useful {
+		f.pause = 0
+		return
+	}
+	f.pause = min(max(2*f.pause, pauseFirst), pauseMost)
+	timer := time.NewTimer(f.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// install makes p the pump and returns the sandbox to drain; nil when a pump
+// runs already or there is no sandbox.
+func (j *journal) install(p *pump) sandbox.Sandbox {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.pump != nil || j.box == nil || j.ended {
+		return nil
+	}
+	j.pump, p.before, j.stopping = p, j.stopping, nil
+	return j.box
+}
+
+// stopPump tells the pump to end. It does not wait.
+func (j *journal) stopPump() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.pump != nil {
+		j.pump.cancel()
+		j.pump, j.stopping = nil, j.pump
+	}
+}
+
+// rests lets p end when nothing runs. Whatever begins later makes another.
+func (j *journal) rests(p *pump) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.runs() {
+		return false
+	}
+	if j.pump == p {
+		j.pump, j.stopping = nil, p
+	}
+	return true
+}
+
+// retire forgets a pump that ended.
+func (j *journal) retire(p *pump) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.pump == p {
+		j.pump = nil
+	}
+	if j.stopping == p {
+		j.stopping = nil
+	}
+}
+
+// position returns the last frame that was taken, and whether something runs.
+func (j *journal) position() (cursor uint64, busy bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cursor, j.runs()
+}
+
+func (j *journal) runs() bool {
+	for _, x := range j.executions {
+		if x.phase == running {
+			return true
+		}
+	}
+	return false
+}

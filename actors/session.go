@@ -1,0 +1,170 @@
+package actors
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// A Session is one session as the rest of the daemon sees it. Its methods may
+// be called from many goroutines.
+type Session struct {
+	name    string
+	pid     *actor.PID
+	sys     *actor.ActorSystem
+	journal *journal
+}
+
+// A Birth is what a session begins with.
+type Birth struct {
+	Name string          // the caller's
+	ID   string          // of the actor; never used again
+	Box  sandbox.Sandbox // the session uses it, the parent destroys it
+	All  *Log            // of the daemon; gets every event of the session
+	// Lost is told that the session gave up a sandbox, and why. It may be told
+	// twice, and must not block. The parent destroys the sandbox, and gives
+	// the session another with Replace or ends it.
+	Lost func(sandbox.Sandbox, sandbox.Death)
+}
+
+// Spawn starts a session as a child of parent, which gets Terminated when its
+// actor has ended, and calls Bury then.
+func Spawn(life context.Context, parent actor.Context, birth Birth, opts Options) (*Session, error) {
+	opts = opts.withDefaults()
+	opts.Logger = opts.Logger.With("session", birth.Name)
+	j := newJournal(birth.Name, birth.Box, birth.All, opts)
+	pid, err := parent.SpawnNamed(actor.PropsFromProducer(
+		func() actor.Actor { return newState(life, j, birth.Lost, opts) }, // runs again at each restart
+		actor.WithReceiverMiddleware(Guard(opts.Logger)),
+	), birth.ID)
+	if err != nil {
+		return nil, &sandbox.Error{Op: "create", ID: birth.Name, Err: err}
+	}
+	s := &Session{name: birth.Name, pid: pid, sys: parent.ActorSystem(), journal: j}
+	s.watch(birth.Box)
+	return s, nil
+}
+
+// watch tells the actor when box is dead. Its goroutine ends then, or with the
+// session.
+func (s *Session) watch(box sandbox.Sandbox) {
+	go func() {
+		select {
+		case <-box.Dead():
+			s.tell(&died{box})
+		case <-s.journal.over:
+		}
+	}()
+}
+
+func (s *Session) tell(m message) { s.sys.Root.Send(s.pid, m) }
+
+// PID is the address of the actor, for its parent.
+func (s *Session) PID() *actor.PID { return s.pid }
+
+// An Order is one execution asked of a session. Exactly one of Code and Argv
+// is set.
+type Order struct {
+	Code     string
+	Argv     []string
+	Dir      string
+	Timeout  time.Duration // of the run; 0 is that of Options
+	Accepted func(sandbox.ExecID)
+	Follow   func(sandbox.Stream, []byte) // text alone; called by the goroutine that called Execute
+}
+
+// Execute runs what is ordered after what was ordered before it, and returns
+// its result; the result tells nothing of the session. When ctx ends it returns
+// at once, and the work is cancelled: interrupted, then killed. Kinds:
+// Exhausted when too many wait, Timeout when it waited too long and never ran,
+// Stopped when the session ended before it ran, and what Start returned.
+func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult, error) {
+	x := newExecution(order, s.journal.opts)
+	settled := false
+	defer func() {
+		if !settled {
+			s.tell(&cancel{x})
+		}
+	}()
+	_, err := Ask[*accepted](ctx, s.sys, s.pid, s.journal.over, &run{x})
+	if err != nil && (ctx.Err() != nil || !s.journal.holds(x)) {
+		return sandbox.ExecResult{Exec: x.id}, s.refusal("execute", err)
+	}
+	if order.Accepted != nil { // it was admitted, even if a panic or the end kept the actor from saying so
+		order.Accepted(x.id)
+	}
+	if err := s.journal.follow(ctx, x, order.Follow); err != nil {
+		return sandbox.ExecResult{Exec: x.id}, Refusal("execute", s.name, err)
+	}
+	settled = true
+	return s.journal.result(x)
+}
+
+// longest keeps the sum of a clock and a timeout from overflowing.
+const longest = 365 * 24 * time.Hour
+
+// refusal is what an ask came to, in the words of the house. Why the session
+// has ended, if so, is known to the journal alone.
+func (s *Session) refusal(op string, err error) error {
+	if errors.Is(err, actor.ErrDeadLetter) {
+		return s.journal.gone(op)
+	}
+	return Refusal(op, s.name, err)
+}
+
+func newExecution(order Order, opts Options) *execution {
+	x := &execution{
+		id: newExecID(), timeout: order.Timeout, queued: time.Now(), done: make(chan struct{}),
+		exec: sandbox.Exec{Code: order.Code, Argv: order.Argv, Dir: order.Dir, OutputLimit: opts.OutputLimit},
+	}
+	x.exec.ID = x.id
+	orElse(&x.timeout, opts.Timeout)
+	x.timeout = min(x.timeout, longest)
+	return x
+}
+
+// newExecID returns an id that nobody can guess.
+func newExecID() sandbox.ExecID {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return sandbox.ExecID(hex.EncodeToString(id[:]))
+}
+
+// Subscribe asks the actor for a cursor in the session's log, behind the event
+// of that number; with 0 it is before the oldest kept.
+func (s *Session) Subscribe(ctx context.Context, after uint64) (sandbox.Subscription, error) {
+	answer, err := Ask[*subscribed](ctx, s.sys, s.pid, s.journal.over, &subscribe{after})
+	if err != nil {
+		return nil, s.refusal("subscribe", err)
+	}
+	return answer.subscription, nil
+}
+
+// Activity returns what the session is doing. It does not wait for the actor.
+func (s *Session) Activity() Activity { return s.journal.activity() }
+
+// Replace gives the session a fresh sandbox for the one it lost. When it
+// returns false the session is ending, and box stays the caller's.
+func (s *Session) Replace(box sandbox.Sandbox) bool {
+	if !s.journal.offer(box) {
+		return false
+	}
+	s.watch(box)
+	s.tell(&offered{})
+	return true
+}
+
+// Doom says why the session is to end, and refuses new work from now on. The
+// parent stops the actor then. The first cause stays.
+func (s *Session) Doom(cause sandbox.Cause) { s.journal.doom(cause) }
+
+// Bury answers all who still wait and closes the log. The parent calls it when
+// the actor has ended: nothing that must happen stands only in Stopping. It
+// returns why the session ended.
+func (s *Session) Bury() sandbox.Cause { return s.journal.end() }

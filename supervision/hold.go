@@ -1,0 +1,59 @@
+package supervision
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sandwarden/sandwarden/actors"
+)
+
+// A use counts who holds a session. The supervisor adds, those who hold take
+// away, anybody may look.
+type use struct {
+	holders atomic.Int64
+	last    atomic.Int64 // when a hold ended last, in Unix nanoseconds
+}
+
+func (u *use) lastUsed() time.Time { return time.Unix(0, u.last.Load()) }
+
+// A hold keeps a session in use for one call. The caller makes it and releases
+// it; the supervisor takes the session into it. A caller that gave up before
+// the supervisor's answer leaves a hold that takes nothing more.
+type hold struct {
+	mu      sync.Mutex
+	over    bool
+	use     *use
+	session *actors.Session
+}
+
+// take holds the session, unless the caller has gone.
+func (h *hold) take(session *actors.Session, u *use) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.use != nil {
+		return false
+	}
+	h.session, h.use = session, u
+	u.holders.Add(1)
+	return true
+}
+
+// abandoned tells whether the caller has gone.
+func (h *hold) abandoned() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over
+}
+
+// release ends the hold. The time of the last use is set before the count
+// falls, so that nobody sees an unused session with an old time.
+func (h *hold) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.use != nil && !h.over {
+		h.use.last.Store(time.Now().UnixNano())
+		h.use.holders.Add(-1)
+	}
+	h.over = true
+}

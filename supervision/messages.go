@@ -1,0 +1,108 @@
+package supervision
+
+import (
+	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// A message is what the supervisor is asked or told. The types below are all
+// there are, and only their pointers are messages.
+//
+//sumtype:decl
+type message interface{ sessionsMessage() }
+
+// open asks for the session of a name, which is made when there is none. The
+// answer is *opened, and the session is in the hold.
+type open struct {
+	spec sandbox.Spec
+	hold *hold
+}
+
+// opened answers open.
+type opened struct {
+	session sandbox.Session
+	created bool // for this asker
+}
+
+// stop asks for the end of a session. The answer is *stopped.
+type stop struct{ name string }
+
+// stopped answers stop: the sandbox is gone.
+type stopped struct{}
+
+// list asks for all sessions. The answer is *listed.
+type list struct{}
+
+// listed answers list, in order of creation.
+type listed struct{ sessions []sandbox.Session }
+
+// find asks for one session. The answer is *found.
+type find struct{ name string }
+
+// found answers find. There is no actor while the session is being made.
+type found struct {
+	session sandbox.Session
+	actor   *actors.Session
+}
+
+// count asks for the numbers. The answer is *sandbox.Overview.
+type count struct{}
+
+// drain asks for the end of all sessions. The answer is *drained.
+type drain struct{}
+
+// drained answers drain: no sandbox is left.
+type drained struct{}
+
+// remain asks for the names of what is left. The answer is *remaining.
+type remain struct{}
+
+// remaining answers remain.
+type remaining struct{ names []string }
+
+// created tells how the making of a sandbox ended.
+type created struct {
+	of  *slot
+	box sandbox.Sandbox // nil when it failed
+	err error
+}
+
+// destroyed tells that a sandbox is gone, or that nobody tries any more.
+type destroyed struct {
+	of  *slot
+	err error
+}
+
+// lost tells that a session gave up its sandbox. It may come twice.
+type lost struct {
+	of    *slot
+	box   sandbox.Sandbox
+	death sandbox.Death
+}
+
+// retry tells that it is time to give a session a fresh sandbox.
+type retry struct{ of *slot }
+
+// lapsed tells that a session has waited for admission as long as it may.
+type lapsed struct{ of *slot }
+
+// released tells that a session may have become idle while others wait.
+type released struct{}
+
+// tick is the time to look around. Its address is its generation.
+type tick struct{ _ byte }
+
+func (*open) sessionsMessage()      {}
+func (*stop) sessionsMessage()      {}
+func (*list) sessionsMessage()      {}
+func (*find) sessionsMessage()      {}
+func (*count) sessionsMessage()     {}
+func (*drain) sessionsMessage()     {}
+func (*remain) sessionsMessage()    {}
+func (*created) sessionsMessage()   {}
+func (*destroyed) sessionsMessage() {}
+func (*lost) sessionsMessage()      {}
+func (*retry) sessionsMessage()     {}
+func (*lapsed) sessionsMessage()    {}
+func (*released) sessionsMessage()  {}
+func (*tick) sessionsMessage()      {}

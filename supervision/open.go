@@ -1,0 +1,286 @@
+package supervision
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// open hands out the session of a name, or puts it in the line for admission.
+func (s *state) open(c actor.Context, m *open) {
+	name, asks := m.spec.Session, asker{c.Sender(), m.hold}
+	if s.closing {
+		c.Respond(shuttingDown("create", name))
+		return
+	}
+	if sl := s.names[name]; sl != nil {
+		s.join(c, sl, asks)
+		return
+	}
+	now := s.room() // may panic: it is the host's to answer
+	need := int64(m.spec.Flavor.MemoryMB)
+	switch {
+	case s.opts.MaxMemoryMB > 0 && need > s.opts.MaxMemoryMB:
+		c.Respond(now.refusal(name, need, "this flavor alone is over the memory that sessions may have"))
+		return
+	case len(s.queue) >= s.opts.AdmissionQueue:
+		c.Respond(now.refusal(name, need, ""))
+		return
+	}
+	sl := &slot{spec: m.spec, made: time.Now(), previous: s.previous(name), askers: []asker{asks}}
+	s.names[name] = sl
+	s.queue = append(s.queue, sl)
+	s.admitInto(c, now)
+	s.attend(c, sl, now)
+}
+
+// attend sees to it that a session that was not admitted at once does not wait
+// for ever.
+func (s *state) attend(c actor.Context, sl *slot, now room) {
+	if sl.phase != waiting {
+		return
+	}
+	if s.opts.AdmissionWait < 0 {
+		s.refuse(c, sl, now.refusal(sl.spec.Session, int64(sl.spec.Flavor.MemoryMB), ""))
+		return
+	}
+	self, root := c.Self(), c.ActorSystem().Root
+	sl.lapse = time.AfterFunc(s.opts.AdmissionWait, func() { root.Send(self, &lapsed{sl}) })
+	s.awake(c)
+}
+
+// join lets an asker have a session that has a name already.
+func (s *state) join(c actor.Context, sl *slot, asks asker) {
+	holders := int(sl.use.holders.Load())
+	if max(len(sl.askers), holders) >= maxAskers {
+		c.Respond(&sandbox.Error{
+			Op: "execute", ID: sl.spec.Session, Kind: sandbox.Exhausted,
+			Limit:  &sandbox.Limit{Resource: "queue", Current: int64(maxAskers), Max: int64(maxAskers)},
+			Detail: "too many calls use this session at once", Remedy: "use more sessions",
+		})
+		return
+	}
+	if sl.phase != live {
+		sl.askers = append(sl.askers, asks)
+		return
+	}
+	asks.hold.take(sl.session, &sl.use)
+	c.Respond(&opened{session: sl.snapshot()})
+}
+
+// refuse answers all who wait for a session that is not made.
+func (s *state) refuse(c actor.Context, sl *slot, err error) {
+	if sl.lapse != nil {
+		sl.lapse.Stop()
+	}
+	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == sl })
+	s.shared.waiting.Store(int64(len(s.queue)))
+	if s.names[sl.spec.Session] == sl {
+		delete(s.names, sl.spec.Session)
+	}
+	askers := sl.askers
+	sl.askers, sl.phase = nil, ending
+	for _, a := range askers {
+		reply(c, a.pid, err)
+	}
+}
+
+func (s *state) lapsed(c actor.Context, m *lapsed) {
+	if m.of.phase == waiting {
+		s.refuse(c, m.of, s.room().refusal(m.of.spec.Session, int64(m.of.spec.Flavor.MemoryMB), ""))
+	}
+}
+
+// room is what there is and what may be, now.
+func (s *state) room() room {
+	r := room{
+		sessions: len(s.booked), maxSessions: s.opts.MaxSessions,
+		memory: s.memory, maxMemory: s.opts.MaxMemoryMB,
+		host: boundless, relieved: time.Since(s.evicted) < tickEvery,
+	}
+	unseen := 0
+	for sl := range s.booked {
+		switch {
+		case sl.phase == ending:
+			r.goingSessions++
+			r.goingMemory += int64(sl.spec.Flavor.MemoryMB)
+		case sl.box == nil:
+			unseen++
+		}
+	}
+	if s.opts.HostMemory != nil && s.opts.MaxMemoryMB <= 0 {
+		r.total, r.available = s.opts.HostMemory()
+		r.host = hostRoom(r.total, r.available, unseen)
+	}
+	return r
+}
+
+// admit makes what there is room for, and room for what waits.
+func (s *state) admit(c actor.Context) {
+	if len(s.queue) > 0 && !s.closing {
+		s.admitInto(c, s.room())
+	}
+}
+
+func (s *state) admitInto(c actor.Context, now room) {
+	s.forsake()
+	wants := make([]int64, len(s.queue))
+	for i, sl := range s.queue {
+		wants[i] = int64(sl.spec.Flavor.MemoryMB)
+	}
+	var candidates []*slot
+	if first, _ := now.plan(wants, nil); first < len(wants) && !s.opts.NoEviction {
+		candidates = s.idlers()
+	}
+	idle := make([]int64, len(candidates))
+	for i, sl := range candidates {
+		idle[i] = int64(sl.spec.Flavor.MemoryMB)
+	}
+	admitted, evicted := now.plan(wants, idle)
+	for _, sl := range slices.Clone(s.queue[:admitted]) {
+		s.book(c, sl)
+	}
+	for _, sl := range candidates[:evicted] {
+		s.opts.Logger.Info("session evicted", "session", sl.spec.Session)
+		s.evicted = time.Now()
+		s.end(c, sl, sandbox.CauseEvicted)
+	}
+	s.shared.waiting.Store(int64(len(s.queue)))
+}
+
+// forsake takes out of the line what nobody waits for any more.
+func (s *state) forsake() {
+	s.queue = slices.DeleteFunc(s.queue, func(sl *slot) bool {
+		if slices.ContainsFunc(sl.askers, func(a asker) bool { return !a.hold.abandoned() }) {
+			return false
+		}
+		if sl.lapse != nil {
+			sl.lapse.Stop()
+		}
+		sl.phase = ending
+		delete(s.names, sl.spec.Session)
+		return true
+	})
+}
+
+// idlers are the sessions that nobody uses, least recently used first.
+func (s *state) idlers() []*slot {
+	since := map[*slot]time.Time{}
+	for sl := range s.booked {
+		if at, ok := sl.idle(); ok {
+			since[sl] = at
+		}
+	}
+	all := make([]*slot, 0, len(since))
+	for sl := range since {
+		all = append(all, sl)
+	}
+	slices.SortFunc(all, func(a, b *slot) int {
+		return cmp.Or(since[a].Compare(since[b]), cmp.Compare(a.number, b.number))
+	})
+	return all
+}
+
+// book gives a session its place and begins to make its sandbox.
+func (s *state) book(c actor.Context, sl *slot) {
+	if sl.lapse != nil {
+		sl.lapse.Stop()
+	}
+	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == sl })
+	s.numbers++
+	sl.phase, sl.number, sl.made = creating, s.numbers, time.Now()
+	s.booked[sl] = struct{}{}
+	s.memory += int64(sl.spec.Flavor.MemoryMB)
+	s.make(c, sl)
+	s.awake(c)
+}
+
+// make begins to make a sandbox, in a goroutine whose end is created.
+func (s *state) make(c actor.Context, sl *slot) {
+	ctx, cancel := context.WithTimeout(s.life, s.opts.CreateLimit)
+	sl.coming, sl.making = newSandboxID(), cancel
+	sl.things++
+	self, root, backend, logger := c.Self(), c.ActorSystem().Root, s.backend, s.opts.Logger // c and s stay here
+	id, spec := sl.coming, sl.spec
+	go func() {
+		defer cancel()
+		end := &created{of: sl}
+		end.err = actors.Caught(logger, func() (err error) {
+			end.box, err = backend.Create(ctx, id, spec)
+			return err
+		})
+		if end.err != nil {
+			end.box = nil
+		}
+		root.Send(self, end)
+	}()
+}
+
+// created takes a sandbox in, for a session that begins or one that lost its
+// own.
+func (s *state) created(c actor.Context, m *created) {
+	sl := m.of
+	sl.making = nil
+	switch {
+	case m.err != nil && sl.phase == live:
+		sl.things--
+		s.opts.Logger.Warn("sandbox not made", "session", sl.spec.Session, "err", m.err)
+		s.failed(c, sl, sandbox.CauseCrashed)
+	case m.err != nil:
+		sl.things--
+		s.stillborn(c, sl, m.err)
+	case sl.phase == ending:
+		s.destroy(c, sl, m.box)
+	case sl.phase == live:
+		sl.box = m.box
+		if !sl.session.Replace(m.box) {
+			sl.box = nil
+			s.destroy(c, sl, m.box)
+		}
+	default:
+		s.deliver(c, sl, m.box)
+	}
+}
+
+// stillborn gives back the place of a session whose first sandbox could not be
+// made.
+func (s *state) stillborn(c actor.Context, sl *slot, err error) {
+	if sl.phase != ending { // else its askers were answered
+		s.opts.Logger.Warn("session not made", "session", sl.spec.Session, "err", err)
+		s.refuse(c, sl, actors.Refusal("create", sl.spec.Session, err))
+	}
+	s.settle(c, sl)
+}
+
+// deliver spawns the actor of a session and answers those who wait for it.
+func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
+	self, root := c.Self(), c.ActorSystem().Root
+	session, err := actors.Spawn(s.life, c, actors.Birth{
+		Name: sl.spec.Session, ID: random(8), Box: box, All: s.shared.all,
+		Lost: func(box sandbox.Sandbox, death sandbox.Death) { root.Send(self, &lost{sl, box, death}) },
+	}, s.opts.Session)
+	if err != nil {
+		s.refuse(c, sl, err)
+		s.destroy(c, sl, box)
+		return
+	}
+	sl.session, sl.box, sl.phase = session, box, live
+	sl.things++
+	s.actors[session.PID().Id] = sl
+	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()))
+	askers := sl.askers
+	sl.askers = nil
+	snapshot, first := sl.snapshot(), true
+	for _, a := range askers {
+		if a.hold.take(session, &sl.use) {
+			reply(c, a.pid, &opened{session: snapshot, created: first})
+			first = false
+		}
+	}
+}

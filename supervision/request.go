@@ -1,0 +1,111 @@
+package supervision
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// What a request may hold.
+const (
+	maxName     = 128
+	maxEnv      = 256
+	maxEnvBytes = 64 << 10
+)
+
+func invalid(op, name, detail string) error {
+	return &sandbox.Error{Op: op, ID: name, Kind: sandbox.Invalid, Detail: detail}
+}
+
+// checkName returns what is wrong with a session's name.
+func checkName(name string) error {
+	ok := len(name) > 0 && len(name) <= maxName && !strings.ContainsRune("._:@-", rune(name[0]))
+	for _, c := range []byte(name) {
+		ok = ok && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("._:@-", c) >= 0)
+	}
+	if ok {
+		return nil
+	}
+	return invalid("create", "", fmt.Sprintf(
+		"a session's name has 1 to %d of the characters A-Z a-z 0-9 . _ : @ - and begins with a letter or a digit", maxName))
+}
+
+// nameOf is the name that a request gives, or one of our choice.
+func nameOf(request sandbox.SessionRequest) (string, error) {
+	if request.Session == "" {
+		return uuid.NewString(), nil
+	}
+	return request.Session, checkName(request.Session)
+}
+
+// specOf turns a request into what its sandbox is to be.
+func specOf(name string, request sandbox.SessionRequest, o *Options) (sandbox.Spec, error) {
+	spec := sandbox.Spec{Session: name, Env: request.Env}
+	var err error
+	if spec.Template, err = pick(o.Templates, request.Template, o.DefaultTemplate, "template",
+		func(t sandbox.Template) string { return t.Name }); err != nil {
+		return spec, err
+	}
+	if spec.Flavor, err = pick(o.Flavors, request.Flavor, o.DefaultFlavor, "flavor",
+		func(f sandbox.Flavor) string { return f.Name }); err != nil {
+		return spec, err
+	}
+	return spec, checkEnv(request.Env)
+}
+
+// pick finds what is called name, or usual when name is empty.
+func pick[T any](all []T, name, usual, what string, nameOf func(T) string) (T, error) {
+	if name == "" {
+		name = usual
+	}
+	names := make([]string, 0, len(all))
+	for _, one := range all {
+		if nameOf(one) == name {
+			return one, nil
+		}
+		names = append(names, nameOf(one))
+	}
+	var none T
+	return none, invalid("create", "", fmt.Sprintf("unknown %s %.40q; use one of: %s", what, name, strings.Join(names, ", ")))
+}
+
+func checkEnv(env []string) error {
+	size := 0
+	for _, pair := range env {
+		size += len(pair)
+		if key, _, ok := strings.Cut(pair, "="); !ok || key == "" || strings.ContainsRune(pair, 0) {
+			return invalid("create", "", "an environment variable is NAME=VALUE, without NUL")
+		}
+	}
+	if len(env) > maxEnv || size > maxEnvBytes {
+		return invalid("create", "", fmt.Sprintf("at most %d environment variables of %d bytes in all", maxEnv, maxEnvBytes))
+	}
+	return nil
+}
+
+// checkExec returns what is wrong with an execution that is asked for.
+func checkExec(request *sandbox.ExecRequest) error {
+	switch {
+	case (request.Code == "") == (len(request.Argv) == 0):
+		return invalid("execute", request.Session, "give either code or a command, and not an empty one")
+	case len(request.Argv) > 0 && request.Argv[0] == "":
+		return invalid("execute", request.Session, "the command is empty")
+	case request.Timeout < 0:
+		return invalid("execute", request.Session, "the timeout must be above 0")
+	}
+	return nil
+}
+
+// newSandboxID returns an id that is never used again.
+func newSandboxID() sandbox.ID { return sandbox.ID("sb-" + random(10)) }
+
+func random(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,269 @@
+package supervision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// Sessions are all sessions of the daemon. The methods may be called from many
+// goroutines. Errors are *[sandbox.Error]; the end of a call's ctx is Canceled
+// or Timeout.
+type Sessions struct {
+	sys     *actor.ActorSystem
+	pid     *actor.PID
+	backend sandbox.Backend
+	shared  *shared
+	opts    Options
+	stop    func()        // ends all that still runs
+	over    chan struct{} // closed when the supervisor has ended
+	closing sync.Once     // closes over
+}
+
+// New starts the supervisor. life is the daemon's: when it ends, nothing is
+// begun or followed any more. Close must be called all the same: it answers who
+// waits and destroys the sandboxes. The backend stays the caller's to close.
+func New(life context.Context, backend sandbox.Backend, opts Options) (*Sessions, error) {
+	opts = opts.withDefaults()
+	if _, err := specOf("", sandbox.SessionRequest{}, &opts); err != nil { // the defaults must be among what there is
+		return nil, err
+	}
+	last, stopLast := context.WithCancel(context.WithoutCancel(life))
+	life, stopLife := context.WithCancel(life)
+	stop := func() { stopLife(); stopLast() }
+	s := &Sessions{
+		sys: actors.NewSystem(opts.Logger), backend: backend, opts: opts, stop: stop,
+		over:   make(chan struct{}),
+		shared: &shared{all: actors.NewLog(opts.LogBytes, opts.LogEvents)},
+	}
+	kept := newState(life, last, backend, s.shared, opts) // the guardian resumes, so there is one for good
+	pid, err := s.sys.Root.SpawnNamed(actor.PropsFromProducer(
+		func() actor.Actor { return kept },
+		actor.WithReceiverMiddleware(actors.Guard(opts.Logger)),
+		actor.WithGuardian(actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { return actor.ResumeDirective })),
+	), "sessions")
+	if err != nil {
+		stop()
+		return nil, &sandbox.Error{Op: "supervise", Err: err}
+	}
+	s.pid = pid
+	return s, nil
+}
+
+// Create returns the session of that name, and makes it if there is none; the
+// flag tells whether it did. Kinds: Invalid, Exhausted when there is no room,
+// Unavailable when the backend cannot work here, Stopped.
+func (s *Sessions) Create(ctx context.Context, request sandbox.SessionRequest) (sandbox.Session, bool, error) {
+	h := &hold{}
+	defer s.release(h)
+	answer, err := s.open(ctx, request, h)
+	if err != nil {
+		return sandbox.Session{}, false, err
+	}
+	return answer.session, answer.created, nil
+}
+
+// Execute runs code or a command in the session of that name, which is made if
+// there is none, and returns what became of it. That the program failed, or was
+// ended, is in the result. Kinds: those of Create; Exhausted when the session's
+// queue is full, Timeout when it waited there too long and never ran, Stopped
+// when the session ended before it ran. When ctx ends it returns at once and
+// the work is cancelled.
+func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sandbox.ExecResult, error) {
+	began := time.Now()
+	if err := checkExec(&request); err != nil {
+		return sandbox.ExecResult{}, err
+	}
+	h := &hold{}
+	defer s.release(h)
+	answer, err := s.open(ctx, request.SessionRequest, h)
+	if err != nil {
+		return sandbox.ExecResult{}, err
+	}
+	order := actors.Order{
+		Code: request.Code, Argv: request.Argv, Dir: request.Dir, Timeout: request.Timeout, Follow: request.Follow,
+	}
+	if request.Accepted != nil {
+		order.Accepted = func(id sandbox.ExecID) { request.Accepted(answer.session, id) }
+	}
+	admitted := time.Since(began)
+	result, err := h.session.Execute(ctx, order)
+	result.Session, result.Created = refreshed(answer.session, h.session.Activity()), answer.created
+	if err != nil {
+		return result, err
+	}
+	result.Waited += admitted
+	result.Hint = hint(&result)
+	return result, nil
+}
+
+// refreshed is a session as it is after a call.
+func refreshed(session sandbox.Session, now actors.Activity) sandbox.Session {
+	session.Restarts, session.Running, session.LastUsed = now.Restarts, now.Running, time.Now()
+	if now.Sandbox != "" {
+		session.Sandbox = now.Sandbox
+	}
+	session.Status = sandbox.StatusReady
+	if now.Running > 0 {
+		session.Status = sandbox.StatusRunning
+	}
+	if now.Over {
+		session.Status = sandbox.StatusStopped
+	}
+	return session
+}
+
+// open gets the session of a request into h.
+func (s *Sessions) open(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
+	name, err := nameOf(request)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := specOf(name, request, &s.opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.backend.Ready(); err != nil {
+		return nil, err
+	}
+	answer, err := actors.Ask[*opened](ctx, s.sys, s.pid, s.over, &open{spec: spec, hold: h})
+	if err != nil {
+		return nil, s.refusal("create", name, err)
+	}
+	return answer, nil
+}
+
+// refusal is what an ask came to, in the words of the house. A supervisor that
+// is gone means that the daemon is going.
+func (s *Sessions) refusal(op, name string, err error) error {
+	if errors.Is(err, actor.ErrDeadLetter) {
+		return shuttingDown(op, name)
+	}
+	return actors.Refusal(op, name, err)
+}
+
+func shuttingDown(op, name string) error {
+	return &sandbox.Error{
+		Op: op, ID: name, Kind: sandbox.Stopped, Cause: sandbox.CauseShutdown,
+		Detail: "the daemon is shutting down", Remedy: "try again when it is back",
+	}
+}
+
+// release ends a hold, and tells the supervisor if others wait for room.
+func (s *Sessions) release(h *hold) {
+	h.release()
+	if s.shared.waiting.Load() > 0 {
+		s.sys.Root.Send(s.pid, &released{})
+	}
+}
+
+// List returns the sessions in the order of their creation.
+func (s *Sessions) List(ctx context.Context) ([]sandbox.Session, error) {
+	answer, err := actors.Ask[*listed](ctx, s.sys, s.pid, s.over, &list{})
+	if err != nil {
+		return nil, s.refusal("list", "", err)
+	}
+	return answer.sessions, nil
+}
+
+// Find returns one session. Kind NotFound when there is none of that name.
+func (s *Sessions) Find(ctx context.Context, name string) (sandbox.Session, error) {
+	answer, err := s.find(ctx, "find", name)
+	if err != nil {
+		return sandbox.Session{}, err
+	}
+	return answer.session, nil
+}
+
+func (s *Sessions) find(ctx context.Context, op, name string) (*found, error) {
+	answer, err := actors.Ask[*found](ctx, s.sys, s.pid, s.over, &find{name})
+	if err != nil {
+		return nil, s.refusal(op, name, err)
+	}
+	return answer, nil
+}
+
+// Stop ends a session and returns when its sandbox is gone, or when ctx ends.
+// Kind NotFound when there is none of that name.
+func (s *Sessions) Stop(ctx context.Context, name string) error {
+	_, err := actors.Ask[*stopped](ctx, s.sys, s.pid, s.over, &stop{name})
+	if err != nil {
+		return s.refusal("stop", name, err)
+	}
+	return nil
+}
+
+// Subscribe returns a cursor in the log of a session, behind the event of that
+// number; with 0 it is before the oldest kept. Kind NotFound when there is no
+// session of that name.
+func (s *Sessions) Subscribe(ctx context.Context, name string, after uint64) (sandbox.Subscription, error) {
+	answer, err := s.find(ctx, "subscribe", name)
+	if err != nil {
+		return nil, err
+	}
+	if answer.actor == nil {
+		return nil, &sandbox.Error{
+			Op: "subscribe", ID: name, Kind: sandbox.NotFound,
+			Detail: "the session is still being made", Remedy: "try again in a moment",
+		}
+	}
+	return answer.actor.Subscribe(ctx, after)
+}
+
+// SubscribeAll returns a cursor in the daemon's log, which has the events of
+// all sessions under numbers of its own. It ends with Close.
+func (s *Sessions) SubscribeAll(_ context.Context, after uint64) (sandbox.Subscription, error) {
+	return s.shared.all.Subscribe(after), nil
+}
+
+// Overview returns the numbers of the daemon.
+func (s *Sessions) Overview(ctx context.Context) (sandbox.Overview, error) {
+	answer, err := actors.Ask[*sandbox.Overview](ctx, s.sys, s.pid, s.over, &count{})
+	if err != nil {
+		return sandbox.Overview{}, s.refusal("overview", "", err)
+	}
+	answer.Backend, answer.Ready, answer.Capabilities = s.backend.Name(), s.backend.Ready(), s.backend.Capabilities()
+	return *answer, nil
+}
+
+// Close refuses new work, answers every call with the cause shutdown, and
+// destroys all sandboxes. It returns when they are gone; or when ctx ends, with
+// an error that names what is left. After it nothing runs any more.
+func (s *Sessions) Close(ctx context.Context) error {
+	_, err := actors.Ask[*drained](ctx, s.sys, s.pid, s.over, &drain{})
+	if errors.Is(err, actor.ErrDeadLetter) {
+		return nil // closed before
+	}
+	if err != nil {
+		err = s.left(ctx, err)
+	}
+	s.stop()
+	future := s.sys.Root.StopFuture(s.pid)
+	if err == nil {
+		err = future.Wait()
+	}
+	s.closing.Do(func() { close(s.over) })
+	s.shared.all.Close()
+	return err
+}
+
+// left says what a drain that did not end in time has left.
+func (s *Sessions) left(ctx context.Context, cause error) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer stop()
+	e := &sandbox.Error{Op: "close", Kind: sandbox.KindOf(cause), Cause: sandbox.CauseShutdown, Err: cause}
+	answer, err := actors.Ask[*remaining](ctx, s.sys, s.pid, s.over, &remain{})
+	if err == nil {
+		e.Detail = fmt.Sprintf("%d sessions are left: %s", len(answer.names), strings.Join(answer.names, ", "))
+		e.Remedy = "the next start ends them"
+	}
+	return e
+}

@@ -1,0 +1,256 @@
+package supervision
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+const (
+	// maxEnded is how many names of ended sessions are remembered, and
+	// endedFor how long.
+	maxEnded = 4096
+	endedFor = time.Hour
+	// maxAskers is how many calls may wait for one session to be made, or hold
+	// it. Its queue is shorter, but while its actor pauses after a panic
+	// nothing else bounds what waits for it.
+	maxAskers = 256
+	// tickEvery is the time between looks around while there are sessions.
+	tickEvery = time.Second
+)
+
+// shared is what the façade and the supervisor both see.
+type shared struct {
+	all     *actors.Log
+	waiting atomic.Int64 // sessions that wait for admission
+}
+
+// A phase is how far a session has come.
+type phase int
+
+// The phases, in order.
+const (
+	waiting  phase = iota // for admission
+	creating              // booked; its first sandbox is being made
+	live                  // with an actor, which may be without a sandbox for a while
+	ending                // without a name; what it holds is being given back
+)
+
+// A slot is a session as the supervisor knows it.
+type slot struct {
+	spec     sandbox.Spec
+	number   uint64 // in the order of admission
+	phase    phase
+	askers   []asker // who waits for it to be made
+	made     time.Time
+	previous *sandbox.Ended
+
+	use     use
+	session *actors.Session    // nil until it is live
+	box     sandbox.Sandbox    // nil while there is none; else ours to destroy
+	coming  sandbox.ID         // of the sandbox that is being made
+	making  context.CancelFunc // of that; nil when none is being made
+	things  int                // that it holds: its actor, each sandbox, each making of one
+
+	lapse    *time.Timer // of the wait for admission
+	revive   *time.Timer // of the actor after a panic
+	retry    *time.Timer // of the next sandbox
+	failures []time.Time // of its sandboxes, within the window
+	cause    sandbox.Cause
+	stoppers []*actor.PID // who waits for its end
+}
+
+// An asker waits for a session to be made.
+type asker struct {
+	pid  *actor.PID
+	hold *hold
+}
+
+// state is what only Receive, and what it calls, may touch.
+type state struct {
+	life    context.Context // the daemon's
+	last    context.Context //nolint:containedctx // outlives life: what is to be destroyed is destroyed after it, until Close has ended
+	backend sandbox.Backend
+	shared  *shared
+	opts    Options
+	gate    chan struct{} // as many places as sandboxes may be destroyed at once
+
+	names   map[string]*slot   // waiting, creating and live
+	actors  map[string]*slot   // by the id of their actor
+	booked  map[*slot]struct{} // creating, live and ending
+	queue   []*slot            // waiting, first come first
+	memory  int64              // MiB, of booked
+	numbers uint64             // given out
+	ended   map[string]sandbox.Ended
+	endings []string // the names in ended, oldest first
+
+	closing  bool
+	drainers []*actor.PID
+	tick     *tick // nil when none is under way
+	swept    time.Time
+	evicted  time.Time // when a session last made room for another
+}
+
+func newState(life, last context.Context, backend sandbox.Backend, sh *shared, opts Options) *state {
+	return &state{
+		life: life, last: last, backend: backend, shared: sh, opts: opts, gate: make(chan struct{}, opts.Destroyers),
+		names: map[string]*slot{}, actors: map[string]*slot{}, booked: map[*slot]struct{}{},
+		ended: map[string]sandbox.Ended{},
+	}
+}
+
+// Receive implements [actor.Actor]. It only dispatches.
+func (s *state) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case message:
+		s.handle(c, m)
+	case *actor.Terminated:
+		s.terminated(c, m.Who)
+	case *actor.Stopping:
+		s.abandon()
+	}
+}
+
+func (s *state) handle(c actor.Context, m message) {
+	switch m := m.(type) {
+	case *open:
+		s.open(c, m)
+	case *stop:
+		s.stop(c, m)
+	case *list:
+		c.Respond(&listed{s.list()})
+	case *find:
+		s.find(c, m)
+	case *count:
+		c.Respond(&sandbox.Overview{
+			Sessions: len(s.booked), MaxSessions: s.opts.MaxSessions, MemoryMB: s.memory, MaxMemoryMB: s.opts.MaxMemoryMB,
+			Waiting: len(s.queue),
+		})
+	case *drain:
+		s.drain(c)
+	case *remain:
+		c.Respond(&remaining{s.remaining()})
+	case *created:
+		s.created(c, m)
+	case *destroyed:
+		s.destroyed(c, m)
+	case *lost:
+		s.lost(c, m)
+	case *retry:
+		s.retry(c, m)
+	case *lapsed:
+		s.lapsed(c, m)
+	case *released:
+		s.admit(c)
+	case *tick:
+		s.look(c, m)
+	}
+}
+
+func (s *state) find(c actor.Context, m *find) {
+	sl := s.names[m.name]
+	if sl == nil || sl.phase == waiting {
+		c.Respond(notFound("find", m.name))
+		return
+	}
+	c.Respond(&found{sl.snapshot(), sl.session})
+}
+
+func notFound(op, name string) error {
+	return &sandbox.Error{
+		Op: op, ID: name, Kind: sandbox.NotFound,
+		Detail: "there is no session of that name", Remedy: "list the sessions to see which there are",
+	}
+}
+
+// list returns the sessions that have a name and a place.
+func (s *state) list() []sandbox.Session {
+	var slots []*slot
+	for _, sl := range s.names {
+		if sl.phase != waiting {
+			slots = append(slots, sl)
+		}
+	}
+	slices.SortFunc(slots, func(a, b *slot) int { return cmp.Compare(a.number, b.number) })
+	all := make([]sandbox.Session, len(slots))
+	for i, sl := range slots {
+		all[i] = sl.snapshot()
+	}
+	return all
+}
+
+// snapshot is what can be told of a session.
+func (sl *slot) snapshot() sandbox.Session {
+	session := sandbox.Session{
+		Name: sl.spec.Session, Sandbox: sl.coming, Template: sl.spec.Template, Flavor: sl.spec.Flavor,
+		Status: sandbox.StatusCreating, Created: sl.made, LastUsed: sl.made, Previous: sl.previous,
+	}
+	if sl.session == nil {
+		return session
+	}
+	now := sl.session.Activity()
+	session.Restarts, session.Running = now.Restarts, now.Running
+	session.LastUsed = sl.lastUsed(now)
+	switch {
+	case now.Running > 0:
+		session.Status = sandbox.StatusRunning
+	case sl.box != nil:
+		session.Status = sandbox.StatusReady
+	}
+	return session
+}
+
+// lastUsed is when the session's last call ended; now while one goes on.
+func (sl *slot) lastUsed(now actors.Activity) time.Time {
+	if now.Running > 0 || sl.use.holders.Load() > 0 {
+		return time.Now()
+	}
+	if last := sl.use.lastUsed(); last.After(now.LastUsed) {
+		return last
+	}
+	return now.LastUsed
+}
+
+// idle tells since when nobody uses the session.
+func (sl *slot) idle() (since time.Time, ok bool) {
+	if sl.phase != live || sl.box == nil || sl.use.holders.Load() > 0 {
+		return time.Time{}, false
+	}
+	now := sl.session.Activity()
+	return sl.lastUsed(now), now.Running == 0
+}
+
+// remember notes a session that ended, for who comes back within the hour.
+func (s *state) remember(name string, cause sandbox.Cause) {
+	if _, known := s.ended[name]; known {
+		s.endings = slices.DeleteFunc(s.endings, func(other string) bool { return other == name })
+	}
+	for len(s.endings) > 0 && (len(s.endings) >= maxEnded || time.Since(s.ended[s.endings[0]].At) > endedFor) {
+		delete(s.ended, s.endings[0])
+		s.endings = s.endings[1:]
+	}
+	s.ended[name] = sandbox.Ended{At: time.Now(), Cause: cause}
+	s.endings = append(s.endings, name)
+}
+
+// previous is what is remembered of a name.
+func (s *state) previous(name string) *sandbox.Ended {
+	before, ok := s.ended[name]
+	if !ok || time.Since(before.At) > endedFor {
+		return nil
+	}
+	return &before
+}
+
+func reply(c actor.Context, to *actor.PID, answer any) {
+	if to != nil {
+		c.Send(to, answer)
+	}
+}
