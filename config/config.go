@@ -1,0 +1,132 @@
+// Package config reads the configuration of the daemon.
+//
+// A value comes from the defaults, a YAML file, the environment or the flags,
+// the later of which wins. One table, in settings.go, names every setting with
+// its environment variables, its flag, its default and its rule: reading,
+// checking, help and printing all follow it.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// A Config is what the daemon is told. Its values are checked.
+type Config struct {
+	Host           string   `koanf:"host"`
+	Port           int      `koanf:"port"`
+	EnableCORS     bool     `koanf:"cors.enabled"`
+	AllowedOrigins []string `koanf:"cors.allowed_origins"`
+	AllowedHosts   []string `koanf:"allowed_hosts"`
+	InsecureListen bool     `koanf:"insecure_listen"` // other machines may connect, without authentication
+
+	DefaultFlavor    string        `koanf:"default_flavor"`
+	SessionTimeout   time.Duration `koanf:"session_timeout"` // idle sessions end after it
+	CleanupInterval  time.Duration `koanf:"cleanup_interval"`
+	ExecutionTimeout time.Duration `koanf:"execution_timeout"`   // of a call that names none
+	MaxExecutionTime time.Duration `koanf:"max_execution_time"`  // of any call
+	MaxSessions      int           `koanf:"max_sessions"`        // 0: follows from the host
+	MaxTotalMemoryMB int64         `koanf:"max_total_memory_mb"` // 0: measured use counts
+	LRUEviction      bool          `koanf:"lru_eviction"`
+	ServerURL        string        `koanf:"server_url"` // checked, and not used yet
+
+	OutputBytes int64         `koanf:"limits.output_bytes"`
+	CodeBytes   int64         `koanf:"limits.code_bytes"`
+	BodyBytes   int64         `koanf:"limits.body_bytes"`
+	Queue       int           `koanf:"limits.queue"`
+	Commands    int           `koanf:"limits.commands"`
+	QueueWait   time.Duration `koanf:"limits.queue_wait"`
+
+	StateDir              string        `koanf:"state_dir"`
+	RuntimeDir            string        `koanf:"runtime_dir"`
+	AllowUnenforcedLimits bool          `koanf:"allow_unenforced_limits"`
+	OrphanGrace           time.Duration `koanf:"orphan_grace"`
+	DrainTimeout          time.Duration `koanf:"shutdown.drain_timeout"`
+
+	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
+	NodePath   string `koanf:"template.node.path"`
+	BashPath   string `koanf:"template.bash.path"`
+
+	LogLevel  slog.Level `koanf:"log.level"`
+	LogFormat string     `koanf:"log.format"` // "auto", "text" or "json"
+}
+
+// Sources is where a configuration is read from. Nothing else is looked at.
+type Sources struct {
+	Flags    *pflag.FlagSet // parsed, with the flags of [AddFlags]; nil is none
+	Environ  []string       // "K=V"; of a name that comes twice the first counts
+	ReadFile func(name string) ([]byte, error)
+	UID      int // the standard directories depend on it
+}
+
+// A Report says where a configuration came from.
+type Report struct {
+	File     string  // that was read; empty is none
+	Values   []Value // one for each setting, in the order of the table
+	Warnings []string
+}
+
+// A Value is one effective setting as people read it.
+type Value struct {
+	Key    string
+	Text   string
+	Source string // "default", "file …", "environment …" or "flag …"
+}
+
+// An Error is all that is wrong with a configuration, one line a fault. The
+// first is the one that users of the original have learnt to expect.
+type Error struct{ Faults []string }
+
+// Error returns the faults, each as a line that says what it is.
+func (e *Error) Error() string {
+	return "Configuration error: " + strings.Join(e.Faults, "\nConfiguration error: ")
+}
+
+// Load reads, merges and checks a configuration. A bad one is an [*Error] that
+// lists every fault; the report is whole in that case too, as far as it goes.
+func Load(s Sources) (Config, Report, error) {
+	r := newReading(s)
+	if err := r.layers(); err != nil {
+		return Config{}, Report{File: r.file, Warnings: r.warnings}, &Error{Faults: []string{err.Error()}}
+	}
+	typed, ours := r.parse()
+	config, err := decode(typed)
+	if err != nil {
+		return Config{}, r.report(), &Error{Faults: []string{err.Error()}}
+	}
+	r.checkOriginal(&config)
+	r.faults = append(r.faults, ours...)
+	r.check(&config)
+	r.refuseUnknownKeys()
+	report := r.report()
+	if len(r.faults) > 0 {
+		return Config{}, report, &Error{Faults: r.faults}
+	}
+	return config, report, nil
+}
+
+// decode fills a Config from checked values. A key of the table that Config
+// does not have is an error, which a test would meet at once.
+func decode(typed map[string]any) (Config, error) {
+	k := koanf.New(delimiter)
+	if err := k.Load(layer(typed), nil); err != nil {
+		return Config{}, fmt.Errorf("merge settings: %w", err)
+	}
+	var config Config
+	err := k.UnmarshalWithConf("", &config, koanf.UnmarshalConf{
+		FlatPaths: true,
+		DecoderConfig: &mapstructure.DecoderConfig{
+			Result: &config, TagName: "koanf", ErrorUnused: true, ErrorUnset: true,
+		},
+	})
+	if err != nil {
+		return Config{}, fmt.Errorf("fill settings: %w", err)
+	}
+	return config, nil
+}
