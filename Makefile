@@ -1,0 +1,98 @@
+# A broken pipe, an unset variable or a half-written file stops make.
+SHELL         := bash
+.SHELLFLAGS   := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --warn-undefined-variables --no-builtin-rules
+
+PKG      ?= ./...
+ARGS     ?=
+URL      ?=
+FUZZTIME ?= 30s
+GOARCH   ?= $(shell go env GOARCH)
+BIN      ?= bin
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+
+# Programs are static and the same wherever they are built; the version comes
+# from us, not from what go finds in the repository.
+GOBUILD  := CGO_ENABLED=0 GOARCH=$(GOARCH) go build -trimpath -buildvcs=false
+AGENTS   := sandbox/agent/embedded
+AGENT    := sandwarden-agent-linux-$(GOARCH)
+TOOL     := go tool -modfile=tools/go.mod
+LINT     := $(TOOL) golangci-lint run
+
+.PHONY: help
+help: ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+
+.PHONY: agent
+agent: ## Build the agent into the folder that the daemon embeds
+	find $(AGENTS) -name 'sandwarden-agent-linux-*' ! -name $(AGENT) -delete
+	GOOS=linux $(GOBUILD) -ldflags '-s -w' -o $(AGENTS)/$(AGENT) ./cmd/sandwarden-agent
+
+.PHONY: build
+build: agent ## Build bin/sandwarden, with its agent inside
+	$(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/sandwarden ./cmd/sandwarden
+
+.PHONY: cross
+cross: ## Build for linux/amd64 and linux/arm64; leaves no agent of them behind
+	for arch in amd64 arm64; do GOOS=linux $(MAKE) --no-print-directory build GOARCH=$$arch BIN=bin/linux-$$arch; done
+	rm -f $(AGENTS)/sandwarden-agent-linux-*
+
+.PHONY: run
+run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
+	.ci/provide --advise python3 node
+	if [ "$$(id -u)" != 0 ]; then export SANDWARDEN_ALLOW_UNENFORCED_LIMITS="$${SANDWARDEN_ALLOW_UNENFORCED_LIMITS:-1}"; fi; \
+	exec $(BIN)/sandwarden serve $(ARGS)
+
+.PHONY: test
+test: agent ## Install what tests need and run them: race, shuffled, not cached
+	.ci/provide python3 node npm curl gcc
+	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -timeout=12m $(PKG)
+
+.PHONY: lint
+lint: ## Look for what the compiler lets through
+	$(LINT) $(PKG)
+	GOOS=darwin go vet $(PKG)
+	GOARCH=arm64 go vet $(PKG)
+
+.PHONY: tidy
+tidy: ## Check that go.mod says what is used
+	go mod tidy -diff
+
+.PHONY: check
+check: tidy cross build lint test ## All that must pass before a change is in
+
+.PHONY: bench
+bench: build ## Measure a daemon through HTTP: the one at URL=…, or one started for it
+	.ci/provide python3 node curl
+	if [ -n '$(URL)' ]; then $(BIN)/sandwarden bench all --url '$(URL)' $(ARGS); \
+	else .ci/with-daemon $(BIN)/sandwarden bench all $(ARGS); fi | tee bench.out
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME (default 30s)
+	@grep -roE '^func Fuzz\w+' --include='*_test.go' . | while IFS=: read -r file func; do \
+	  go test -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")"; done
+
+.PHONY: fmt
+fmt: ## Format, and fix what can be fixed by itself
+	$(LINT) --fix $(PKG)
+
+.PHONY: golden
+golden: ## Rewrite expected outputs and the picture; read the diff
+	go test -count=1 $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | xargs -n1 dirname | sort -u) -update
+
+.PHONY: size
+size: ## Show what is larger than the house likes; fails nothing
+	-$(LINT) --issues-exit-code=0 --enable-only cyclop,funlen,nestif,interfacebloat $(PKG)
+	@find . -name '*.go' -size +16k -exec wc -l {} + | awk '$$1 > 500 && $$2 != "total"'
+
+.PHONY: vuln
+vuln: ## Look for known faults in what we use; needs its database
+	$(TOOL) govulncheck $(PKG)
+
+.PHONY: proto
+proto: ## Generate the agent's protocol from wire.proto; needs protoc
+	protoc --go_out=. --go_opt=module=$$(go list -m) --go-ttrpc_out=. --go-ttrpc_opt=module=$$(go list -m) \
+	  --plugin=protoc-gen-go="$$($(TOOL) -n protoc-gen-go)" --plugin=protoc-gen-go-ttrpc="$$($(TOOL) -n protoc-gen-go-ttrpc)" \
+	  sandbox/agent/wire/wire.proto
