@@ -3,26 +3,35 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
+	"slices"
 
+	"github.com/sandwarden/sandwarden/config"
+	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/native"
 )
 
-// moveInside runs the program again where it may make sandboxes, when its user
-// may not do so here, and reports whether it did; then there is nothing left
-// to do. Where the host forbids that too, the daemon goes on here: it serves,
-// and says why it has no sandboxes.
-func (p *program) moveInside(ctx context.Context, logger *slog.Logger) (moved bool, err error) {
-	if !native.NeedsUserNamespace() {
+// movedVariable tells a run that it is the one in the namespace, also where
+// that has not brought the rights that it was made for.
+const movedVariable = "SANDWARDEN_IN_NAMESPACE"
+
+// moveInside runs an ordinary user's daemon in a user namespace, in which
+// it may do what root may. The directories go along, as that run takes itself
+// for root. A host that forbids such namespaces is served all the same: the
+// backend will say that it cannot make sandboxes, and clients learn why.
+func moveInside(ctx context.Context, p *program, c config.Config, logger *slog.Logger) (moved bool, err error) {
+	if p.variable(movedVariable) != "" || !native.NeedsUserNamespace() {
 		return false, nil
 	}
-	code, err := native.RunInUserNamespace(ctx, os.Args, p.environ)
-	if err != nil {
-		logger.WarnContext(ctx, "no user namespace can be made", "err", err)
+	environ := append(slices.Clone(p.environ), movedVariable+"=1", "SANDWARDEN_STATE_DIR="+c.StateDir, "SANDWARDEN_RUNTIME_DIR="+c.RuntimeDir)
+	status, err := native.RunInUserNamespace(ctx, p.args, environ)
+	switch {
+	case sandbox.KindOf(err) == sandbox.Unavailable:
+		logger.WarnContext(ctx, "this user may not make user namespaces", "err", explain(err))
 		return false, nil
-	}
-	if code != 0 {
-		return true, exitError(code)
+	case err != nil:
+		return true, err
+	case status != 0:
+		return true, exitError(max(status, 1)) // below 0 when a signal ended it
 	}
 	return true, nil
 }

@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"log/slog"
+
+	"github.com/sandwarden/sandwarden/config"
 )
 
 // moveInside has nowhere to move to: there are no sandboxes on this system.
-func (p *program) moveInside(context.Context, *slog.Logger) (moved bool, err error) {
+func moveInside(context.Context, *program, config.Config, *slog.Logger) (moved bool, err error) {
 	return false, nil
 }

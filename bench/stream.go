@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+const (
+	lineLength = 80
+	rounds     = 30 // of the measurement of first output
+)
+
+// Stream measures live output: Clients readers follow one session, and one
+// more that never reads. Code prints N lines; each reader must get all of
+// them, in order. Then short runs measure from the call to the first output at
+// a reader, while the code still runs. Clients is 20 by default, N 5000.
+func Stream(ctx context.Context, o Options) (r *Result, err error) {
+	o = o.withDefaults(20, 5000)
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	c := newClient(o.URL, o.Clients+2)
+	defer c.close()
+	session := c.session(0)
+	if err := c.create(ctx, session); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.stopAll(ctx, 0, 1, 1)) }()
+	if err := c.add(ctx, session); err != nil { // its kernel is there now
+		return nil, err
+	}
+	slow := newStuckClient(o.URL, c.run)
+	defer slow.close()
+	past := &reader{bound: 1 << 10}
+	if past.body, err = slow.subscribe(ctx, session, 0); err != nil {
+		return nil, err
+	}
+	defer func() { _ = past.body.Close() }() // it is the one that does not read on
+	if err := past.follow(); err != nil {
+		return nil, err
+	}
+	r = &Result{Workload: "stream", Clients: o.Clients, N: o.N, Latency: newHistogram()}
+	cursor, err := r.throughput(ctx, c, session, o, past.cursor)
+	if err != nil {
+		return nil, err
+	}
+	for range rounds {
+		if cursor, err = firstOutput(ctx, c, session, cursor, r.Latency); err != nil {
+			return nil, err
+		}
+	}
+	base, _, err := echoBaseline(ctx, 1, time.Second)
+	if err != nil {
+		return nil, err
+	}
+	r.latencies("call to first output", "bare echo", base)
+	return r, nil
+}
+
+// printed is what the code of throughput prints.
+func printed(lines int) string {
+	var all strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&all, "%0*d\n", lineLength-1, i)
+	}
+	return all.String()
+}
+
+// throughput lets all readers follow one run, and returns the last event.
+func (r *Result) throughput(ctx context.Context, c *client, session string, o Options, after uint64) (uint64, error) {
+	want := printed(o.N)
+	readers := make([]*reader, o.Clients)
+	for i := range readers {
+		body, err := c.subscribe(ctx, session, after)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = body.Close() }()
+		readers[i] = &reader{body: body, bound: len(want)}
+	}
+	code := fmt.Sprintf("for i in range(%d): print(f'{i:0%dd}')", o.N, lineLength-1)
+	began := time.Now()
+	err := each(ctx, o.Clients+1, o.Clients+1, func(ctx context.Context, _, i int) error {
+		if i == o.Clients {
+			_, err := c.execute(ctx, session, code)
+			return err
+		}
+		return readers[i].follow()
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, reader := range readers {
+		if string(reader.output) != want {
+			return 0, fmt.Errorf("reader %d got %d bytes that are not the %d that were printed", i, len(reader.output), len(want))
+		}
+		r.Wall = max(r.Wall, reader.last.Sub(began))
+	}
+	base, err := streamBaseline(ctx, o.Clients, len(want))
+	if err != nil {
+		return 0, err
+	}
+	const mib = 1 << 20
+	r.add("bytes lost by a reader", 0, "") // or this had failed
+	r.compare("output to all readers", float64(o.Clients*len(want))/r.Wall.Seconds()/mib, "MiB/s", "bare stream", base/mib)
+	return readers[0].cursor, nil
+}
+
+// firstOutput runs code that prints and then waits, and measures when the
+// print arrives. It fails if that is not while the code runs. It returns the
+// last event.
+func firstOutput(ctx context.Context, c *client, session string, after uint64, h *hdrhistogram.Histogram) (uint64, error) {
+	const wait = 50 * time.Millisecond
+	body, err := c.subscribe(ctx, session, after)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = body.Close() }()
+	r := &reader{body: body, bound: 1 << 10}
+	var ended time.Time
+	began := time.Now()
+	err = each(ctx, 2, 2, func(ctx context.Context, _, i int) error {
+		if i == 1 {
+			return r.follow()
+		}
+		_, err := c.execute(ctx, session, fmt.Sprintf("import time; print('now'); time.sleep(%g)", wait.Seconds()))
+		ended = time.Now()
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case string(r.output) != "now\n":
+		return 0, fmt.Errorf("the reader got %.100q", r.output)
+	case !r.first.Before(ended):
+		return 0, errors.New("the first output came only when the code had ended")
+	}
+	record(h, r.first.Sub(began))
+	return r.cursor, nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/config"
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/native"
+	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
+)
+
+// openBackend makes the backend that a configuration asks for.
+func openBackend(ctx context.Context, c config.Config, logger *slog.Logger) (sandbox.Backend, error) {
+	return native.New(ctx, nativeOptions(c, logger))
+}
+
+// nativeOptions are the parts of a configuration that the backend follows.
+func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
+	return native.Options{
+		StateDir:        c.StateDir,
+		RuntimeDir:      c.RuntimeDir,
+		Interpreters:    interpreters(c),
+		OrphanGrace:     c.OrphanGrace,
+		AllowUnenforced: c.AllowUnenforcedLimits,
+		Logger:          logger.With("part", "native"),
+	}
+}
+
+// interpreters are those that were chosen; the others are looked for.
+func interpreters(c config.Config) map[sandbox.Language]string {
+	chosen := map[sandbox.Language]string{sandbox.Python: c.PythonPath, sandbox.Node: c.NodePath, sandbox.Bash: c.BashPath}
+	for language, path := range chosen {
+		if path == "" {
+			delete(chosen, language)
+		}
+	}
+	return chosen
+}
+
+// purge ends the sandboxes that a daemon left behind. No daemon may run.
+func (p *program) purge(ctx context.Context, args []string) (err error) {
+	command := newCommand("purge")
+	wantsHelp, err := command.parse(args)
+	if err != nil {
+		return err
+	}
+	if wantsHelp {
+		return p.print(command.usage())
+	}
+	c, report, err := p.configuration(command)
+	if err != nil {
+		return err
+	}
+	p.warn(report)
+	if moved, err := p.move(ctx, p, c, p.logger(c)); moved {
+		return err
+	}
+	locks, err := lockDirectories(c.StateDir, c.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = closed(err, locks) }()
+	ended, err := native.Purge(ctx, nativeOptions(c, p.logger(c)))
+	if err != nil {
+		return err
+	}
+	return p.print(fmt.Sprintf("ended %d sandboxes\n", ended))
+}
+
+// doctor says what this host can enforce.
+func (p *program) doctor(ctx context.Context, args []string) error {
+	command := newCommand("doctor")
+	wantsHelp, err := command.parse(args)
+	if err != nil {
+		return err
+	}
+	if wantsHelp {
+		return p.print(command.usage())
+	}
+	c, report, err := p.configuration(command)
+	if err != nil {
+		return err
+	}
+	p.warn(report)
+	findings := doctor.Check(ctx, doctorOptions(c))
+	if err := doctor.Render(p.stdout, findings); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Level == doctor.Refuse }) {
+		return errors.New("no sandbox can be made here")
+	}
+	return nil
+}
+
+// doctorOptions are what a configuration says of the places to look at.
+func doctorOptions(c config.Config) doctor.Options {
+	chosen := interpreters(c)
+	options := doctor.Options{StateDir: c.StateDir, RuntimeDir: c.RuntimeDir, Interpreters: doctor.Interpreters(), Sessions: c.MaxSessions}
+	if self, err := os.Executable(); err == nil {
+		options.Executable = self
+	}
+	for i := range options.Interpreters {
+		for _, t := range sandbox.Templates() {
+			if path := chosen[t.Language]; path != "" && t.Name == options.Interpreters[i].Template {
+				options.Interpreters[i].Paths = []string{path}
+			}
+		}
+	}
+	return options
+}
+
+// What a session costs this host besides memory, and what is left to others.
+const (
+	descriptorsPerSession = 3 // connection, pidfd, and one while it is made
+	descriptorsReserved   = 512
+	tasksPerSession       = 8
+	tasksReserved         = 4096
+	userIDs               = 1 << 16 // that the backend hands out
+)
+
+// hostSessions is how many sessions the descriptors of this process and the
+// tasks of this host and the backend's user ids allow; 0 when that is not known.
+func hostSessions() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 0
+	}
+	most := (int64(min(files.Cur, math.MaxInt32)) - descriptorsReserved) / descriptorsPerSession
+	for _, name := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if tasks, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64); err == nil {
+			most = min(most, (tasks-tasksReserved)/tasksPerSession)
+		}
+	}
+	return int(max(min(most, userIDs), 1))
+}

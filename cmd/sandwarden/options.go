@@ -1,0 +1,60 @@
+package main
+
+import (
+	"log/slog"
+	"runtime"
+
+	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/config"
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/supervision"
+	"github.com/sandwarden/sandwarden/transport"
+)
+
+// A host knows its memory. A backend that does not is not asked.
+type host interface {
+	HostMemory() (total, available int64)
+}
+
+// supervisionOptions are the parts of a configuration that sessions follow.
+func supervisionOptions(c config.Config, backend sandbox.Backend, logger *slog.Logger) supervision.Options {
+	options := supervision.Options{
+		Logger: logger.With("part", "supervision"),
+		Session: actors.Options{
+			Logger:      logger.With("part", "actors"),
+			Queue:       c.Queue,
+			Commands:    c.Commands,
+			QueueWait:   c.QueueWait,
+			Timeout:     c.ExecutionTimeout,
+			OutputLimit: c.OutputBytes,
+		},
+		DefaultFlavor: c.DefaultFlavor,
+		MaxSessions:   c.MaxSessions,
+		HostSessions:  hostSessions(),
+		MaxMemoryMB:   c.MaxTotalMemoryMB,
+		HostCPUs:      runtime.NumCPU(),
+		NoEviction:    !c.LRUEviction,
+		IdleTimeout:   c.SessionTimeout,
+		SweepInterval: c.CleanupInterval,
+	}
+	if h, ok := backend.(host); ok {
+		options.HostMemory = h.HostMemory
+	}
+	return options
+}
+
+// transportOptions are the parts of a configuration that clients meet.
+func transportOptions(c config.Config, logger *slog.Logger) transport.Options {
+	return transport.Options{
+		Logger:         logger.With("part", "transport"),
+		Version:        release(),
+		EnableCORS:     c.EnableCORS,
+		AllowedOrigins: c.AllowedOrigins,
+		AllowedHosts:   c.AllowedHosts,
+		MaxBody:        c.BodyBytes,
+		MaxCode:        int(c.CodeBytes),
+		DefaultTimeout: c.ExecutionTimeout,
+		MaxTimeout:     c.MaxExecutionTime,
+		DefaultFlavor:  c.DefaultFlavor,
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/sandwarden/sandwarden/config"
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// announce says what is served, how well it is isolated, and how to try it. A
+// log of JSON lines gets it as one of them, other readers as text.
+func (p *program) announce(c config.Config, backend sandbox.Backend, logger *slog.Logger) {
+	url, able := baseURL(c), backend.Capabilities()
+	if c.LogFormat != "json" {
+		fmt.Fprint(p.stderr, readyText(url, backend)) //nolint:errcheck // the log may have no reader
+		return
+	}
+	if err := backend.Ready(); err != nil {
+		logger.Error("sandwarden is listening, but no sandbox can be made here", "addr", url+"/mcp", "err", explain(err))
+		return
+	}
+	logger.Info("sandwarden is ready", "addr", url+"/mcp", "backend", backend.Name(),
+		"isolation", able.Isolation, "templates", usable(able), "unenforced", able.Unenforced)
+}
+
+// readyText is what a person reads when the daemon is up.
+func readyText(url string, backend sandbox.Backend) string {
+	var b strings.Builder
+	able := backend.Capabilities()
+	if err := backend.Ready(); err != nil {
+		fmt.Fprintf(&b, "sandwarden is listening on %s/mcp, but no sandbox can be made here: %s\n", url, explain(err))
+		return b.String()
+	}
+	fmt.Fprintf(&b, "sandwarden is ready on %s/mcp (backend %s, isolation %s, templates %s)\n",
+		url, backend.Name(), able.Isolation, strings.Join(usable(able), ", "))
+	if len(able.Unenforced) > 0 {
+		fmt.Fprintf(&b, "not enforced on this host: %s; sandwarden doctor says how to get it\n", strings.Join(able.Unenforced, ", "))
+	}
+	for _, t := range able.Templates {
+		if t.Err != nil {
+			fmt.Fprintf(&b, "template %s cannot be used: %s\n", t.Template.Name, explain(t.Err))
+		}
+	}
+	fmt.Fprintf(&b, `try: curl -s %s/mcp -H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"execute_code","arguments":{"code":"print(6*7)"}}}'`+"\n", url)
+	return b.String()
+}
+
+// usable names the templates that work here.
+func usable(able sandbox.Capabilities) []string {
+	var names []string
+	for _, t := range able.Templates {
+		if t.Err == nil {
+			names = append(names, t.Template.Name)
+		}
+	}
+	return names
+}
+
+// explain is an error for the person who runs the daemon: its cause too.
+func explain(err error) string {
+	e, ok := errors.AsType[*sandbox.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	var parts []string
+	for _, part := range []string{e.Detail, e.Remedy} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if e.Err != nil {
+		parts = append(parts, "("+e.Err.Error()+")")
+	}
+	if len(parts) == 0 {
+		return e.Error()
+	}
+	return strings.Join(parts, "; ")
+}
+
+// baseURL is where a client on this machine finds the daemon.
+func baseURL(c config.Config) string {
+	host := c.Host
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(c.Port))
+}
