@@ -43,7 +43,7 @@ func (b *bare) close() { _ = b.server.Close() }
 // echo decodes a call and answers as the daemon would, without the work.
 func echo(w http.ResponseWriter, r *http.Request) {
 	var call struct {
-		ID     json.Number `json:"id"`
+		ID     int64 `json:"id"`
 		Params struct {
 			Arguments struct {
 				Session string `json:"session_id"`
@@ -56,9 +56,12 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 	done := true
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(reply{Version: "2.0", ID: call.ID, Result: &answer{
+	err := json.NewEncoder(w).Encode(reply{Version: "2.0", ID: call.ID, Result: &answer{
 		Content: []content{{Type: "text", Text: "2\n"}}, Session: call.Params.Arguments.Session, Success: &done,
 	}})
+	if err != nil {
+		return // the client has gone
+	}
 }
 
 // stream writes as many bytes as the query asks for, in pieces of 32 KiB.
@@ -139,6 +142,9 @@ func spawnBaseline(ctx context.Context, python string, n int) (*hdrhistogram.His
 func idleBaseline(ctx context.Context, python string, n int, settle time.Duration) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := patient(ctx, settle); err != nil { // what a workload before left is still given back
+		return 0, err
+	}
 	before, err := memAvailable()
 	if err != nil {
 		return 0, err

@@ -60,10 +60,10 @@ func (c *client) session(i int) string { return c.run + "-" + strconv.Itoa(i) }
 // gives.
 type (
 	reply struct {
-		Version string      `json:"jsonrpc"`
-		ID      json.Number `json:"id"`
-		Result  *answer     `json:"result,omitempty"`
-		Error   *fault      `json:"error,omitempty"`
+		Version string  `json:"jsonrpc"`
+		ID      int64   `json:"id"`
+		Result  *answer `json:"result,omitempty"`
+		Error   *fault  `json:"error,omitempty"`
 	}
 	answer struct {
 		Content []content `json:"content"`

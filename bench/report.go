@@ -26,7 +26,10 @@ func (r *Report) Markdown(w io.Writer) error {
 		for _, f := range result.Figures {
 			base, ratio := "", ""
 			if f.Baseline != "" {
-				base, ratio = number(f.Base)+" "+f.Unit, number(f.Ratio)
+				base, ratio = number(f.Base)+" "+f.Unit, "noise"
+			}
+			if f.Ratio != 0 {
+				ratio = number(f.Ratio)
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
 				workload, f.Name, strings.TrimSpace(number(f.Value)+" "+f.Unit), f.Baseline, base, ratio)

@@ -32,7 +32,7 @@ func (r *Result) add(name string, value float64, unit string) {
 
 func (r *Result) compare(name string, value float64, unit, baseline string, base float64) {
 	f := Figure{Name: name, Value: value, Unit: unit, Baseline: baseline, Base: base}
-	if base != 0 {
+	if base > 0 { // memory can seem to grow on a machine that is busy otherwise
 		f.Ratio = value / base
 	}
 	r.Figures = append(r.Figures, f)

@@ -68,7 +68,7 @@ func (b *Backend) sweep(ctx context.Context) error {
 
 // endLeftover ends the sandbox of a record, if it still runs.
 func (b *Backend) endLeftover(ctx context.Context, rec record) error {
-	if err := killRecorded(ctx, rec); err != nil {
+	if err := killRecorded(ctx, rec, func() error { return b.thawCgroup(string(rec.ID)) }); err != nil {
 		return err
 	}
 	if b.cgroups != nil {
@@ -95,9 +95,25 @@ func (b *Backend) endCgroup(ctx context.Context, name string) error {
 	return errors.Join(s.Kill(ctx), s.Remove(ctx))
 }
 
+// thawCgroup lets a session's processes die: an earlier daemon may have been
+// ended while it destroyed a session, which it freezes to kill it.
+func (b *Backend) thawCgroup(name string) error {
+	if b.cgroups == nil {
+		return nil
+	}
+	s, err := b.cgroups.Open(name)
+	if err == nil {
+		err = s.Thaw()
+	}
+	if err != nil && sandbox.KindOf(err) == sandbox.NotFound {
+		return nil
+	}
+	return err
+}
+
 // killRecorded kills the process of a record, but only when it is that one:
 // same boot, same start, same user. A number alone may be another's by now.
-func killRecorded(ctx context.Context, rec record) error {
+func killRecorded(ctx context.Context, rec record, thaw func() error) error {
 	if rec.PID <= 1 || rec.Boot != bootID() {
 		return nil
 	}
@@ -110,6 +126,9 @@ func killRecorded(ctx context.Context, rec record) error {
 		return nil
 	}
 	if err := unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	if err := thaw(); err != nil {
 		return err
 	}
 	return awaitEnd(ctx, pidfd)

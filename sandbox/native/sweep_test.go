@@ -93,6 +93,22 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// A daemon that was killed while it destroyed a sandbox leaves it frozen.
+func TestPurgeEndsFrozen(t *testing.T) {
+	opts := native.Options{StateDir: t.TempDir(), RuntimeDir: t.TempDir()}
+	old, x := abandon(t, opts)
+	if err := x.(sandbox.Freezer).Freeze(t.Context()); err != nil {
+		sandboxtest.Skip(t, "sandboxes cannot be frozen here: %v", err)
+	}
+	if n, err := native.Purge(t.Context(), opts); n != 1 || err != nil {
+		t.Errorf("Purge = %d, %v; want 1", n, err)
+	}
+	awaitDeath(t, x)
+	if err := old.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A record that names a process of another kind is not believed, and one that
 // cannot be read is set aside.
 func TestSweepBelievesNoRecord(t *testing.T) {

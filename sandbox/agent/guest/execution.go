@@ -115,7 +115,7 @@ func (x *execution) send(s sandbox.Signal) {
 	}
 	x.mu.Unlock()
 	if signal != nil && !ended {
-		signal(s)
+		go signal(s) // an interrupt is repeated for a while
 	}
 }
 

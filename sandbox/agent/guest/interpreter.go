@@ -117,7 +117,31 @@ func (k *interpreter) signal(s sandbox.Signal) {
 		k.kill()
 		return
 	}
-	signalGroup(k.pid, syscall.SIGINT)
+	k.interrupt()
+}
+
+// interruptEvery is how often an interrupt is repeated: an interpreter misses
+// one that comes just before it waits for the system.
+const interruptEvery = 500 * time.Millisecond
+
+// interrupt interrupts the present run until it ends or the grace is over. The
+// run after it is never hit.
+func (k *interpreter) interrupt() {
+	k.mu.Lock()
+	x := k.current
+	k.mu.Unlock()
+	for range interruptGrace / interruptEvery {
+		k.mu.Lock()
+		goesOn := x != nil && k.current == x && k.alive()
+		if goesOn {
+			signalGroup(k.pid, syscall.SIGINT)
+		}
+		k.mu.Unlock()
+		if !goesOn {
+			return
+		}
+		unixPause(interruptEvery)
+	}
 }
 
 func (k *interpreter) kill() {

@@ -3,19 +3,25 @@
 The agent starts this file with its end of a socket as descriptor 3, and speaks
 frames over it: four bytes of length, big-endian, then JSON. A zygote imports
 it instead, calls prepare() once, and serve(descriptor) in each child that it
-forks. Python 3.9 or later; imports stay few, as they are paid at each start.
+forks. Python 3.9 or later. Imports stay few, as each session pays for them in
+time and memory: json, signal and linecache would cost more than a megabyte.
 """
 
 import _ast
+import _signal
 import builtins
 import fcntl
-import json
 import os
-import signal
 import sys
 import types
 
 import __future__
+
+try:
+    from _json import encode_basestring_ascii, scanstring
+except ImportError:
+    from json.decoder import scanstring
+    from json.encoder import encode_basestring_ascii
 
 _LARGEST_RUN = 4 << 20
 _LARGEST_DISPLAY = 512 << 10
@@ -59,7 +65,7 @@ class _Control:
             self.descriptor = -1
 
     def receive(self):
-        """Return the next message, or None at the end."""
+        """Return the id and the code of the next run, or None at the end."""
         head = self._read(4)
         if head is None:
             return None
@@ -67,7 +73,7 @@ class _Control:
         if size > _LARGEST_RUN:
             raise SystemExit("sandwarden kernel: a frame of %d bytes" % size)
         body = self._read(size)
-        return None if body is None else json.loads(body)
+        return None if body is None else _decode(body.decode())
 
     def _read(self, size):
         parts = []
@@ -82,7 +88,7 @@ class _Control:
     def send(self, message):
         # Threads of the user's may display too. The lock is made late, since
         # threading need not be loaded for cells that do not use it.
-        data = json.dumps(message).encode()
+        data = _encode(message).encode()
         data = len(data).to_bytes(4, "big") + data
         if self.lock is None:
             import _thread
@@ -91,6 +97,63 @@ class _Control:
         with self.lock:
             while data:
                 data = data[os.write(self.descriptor, data) :]
+
+
+def _decode(text):
+    """Read {"run":{"id":"…","code":"…"}}, always written in that order."""
+    identity, at = scanstring(text, len('{"run":{"id":"'), False)
+    code, _ = scanstring(text, at + len(',"code":"'), False)
+    return identity, code
+
+
+def _encode(value):
+    if isinstance(value, dict):
+        return "{%s}" % ",".join("%s:%s" % (_encode(k), _encode(v)) for k, v in value.items())
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return "%d" % value
+    return encode_basestring_ascii(value)
+
+
+class _Sources:
+    """The code of cells, for linecache, which tracebacks and inspect ask.
+
+    It is handed over when something imports linecache, and then at once.
+    """
+
+    def __init__(self):
+        self.lines = {}  # of cells, oldest first
+        self.size = 0
+        sys.meta_path.insert(0, self)
+
+    def add(self, name, source):
+        lines = [line + "\n" for line in source.split("\n")]
+        self.lines[name] = (len(source), None, lines, name)
+        self.size += len(source)
+        cache = sys.modules.get("linecache")
+        while self.size > _KEPT_SOURCES and len(self.lines) > 1:
+            oldest = next(iter(self.lines))
+            self.size -= self.lines.pop(oldest)[0]
+            if cache is not None:
+                cache.cache.pop(oldest, None)
+        if cache is not None:
+            cache.cache[name] = self.lines[name]
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "linecache":
+            return None
+        spec = sys.modules["_frozen_importlib_external"].PathFinder.find_spec(name)
+        if spec is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            module.cache.update(self.lines)
+
+        spec.loader.exec_module = exec_module
+        return spec
 
 
 def _move_away(descriptor):
@@ -117,8 +180,7 @@ class Kernel:
         self.names["__builtins__"] = builtins
         self.cells = 0
         self.flags = 0
-        self.sources = []  # of cells, oldest first, as (name, size)
-        self.sources_size = 0
+        self.sources = _Sources()
         self.busy = False
         self.interrupted = False  # user code was given a KeyboardInterrupt
         self.pending = False  # one is to be given at the next chance
@@ -181,7 +243,7 @@ class Kernel:
         builtins.display = self.display
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)
-        signal.signal(signal.SIGINT, self.on_interrupt)
+        _signal.signal(_signal.SIGINT, self.on_interrupt)
         os.register_at_fork(after_in_child=self.control.close)
 
     def serve(self):
@@ -194,7 +256,7 @@ class Kernel:
             message = self.control.receive()
             if message is None:
                 break
-            self.run(message["run"]["id"], message["run"]["code"])
+            self.run(*message)
         self.attempt(self.flush)
 
     def idle(self):
@@ -250,7 +312,7 @@ class Kernel:
 
     def evaluate(self, source, done):
         name = "<cell %d>" % self.cells
-        self.remember(name, source)
+        self.sources.add(name, source)
         if not self.quiet and "matplotlib" in source:
             self.quiet_show()
         body, last, silent = self.parse(source, name)
@@ -378,25 +440,12 @@ class Kernel:
 
         traceback.print_exception(type(error), error, error.__traceback__)
 
-    def remember(self, name, source):
-        """Let tracebacks and inspect find the lines of a cell."""
-        import linecache
-
-        lines = [line + "\n" for line in source.split("\n")]
-        linecache.cache[name] = (len(source), None, lines, name)
-        self.sources.append((name, len(source)))
-        self.sources_size += len(source)
-        while self.sources_size > _KEPT_SOURCES and len(self.sources) > 1:
-            oldest, size = self.sources.pop(0)
-            linecache.cache.pop(oldest, None)
-            self.sources_size -= size
-
     # Standard streams.
 
     def repair(self):
         """Undo what an earlier cell did to the interpreter's own footing."""
-        if signal.getsignal(signal.SIGINT) != self.on_interrupt:
-            signal.signal(signal.SIGINT, self.on_interrupt)
+        if _signal.getsignal(_signal.SIGINT) != self.on_interrupt:
+            _signal.signal(_signal.SIGINT, self.on_interrupt)
         if sys.modules.get("__main__") is not self.main:
             sys.modules["__main__"] = self.main
         for name, number in (("stdout", 1), ("stderr", 2)):
