@@ -13,6 +13,9 @@ import (
 const (
 	// pollWait is how long one call waits for frames.
 	pollWait = 20 * time.Second
+	// linger is how long a pump waits for another execution before it ends. A
+	// next one finds it listening, which saves a round trip to the agent.
+	linger = 2 * time.Second
 	// pollFaults is how many failures in a row mean that the agent is lost.
 	pollFaults = 6
 	// What a pump waits at least and at most after a call that brought
@@ -74,25 +77,25 @@ type flow struct {
 	faults  int
 }
 
-// run carries frames until nothing runs any more, ctx ends or the sandbox is
-// not the session's any more. After the last exit one more call acknowledges
-// it. An error means that the sandbox is of no use.
+// run carries frames until nothing has run for a while, ctx ends or the sandbox
+// is not the session's any more. The call that lingers acknowledges the last
+// exit. An error means that the sandbox is of no use.
 func (f *flow) run(ctx context.Context, p *pump) error {
 	for {
 		cursor, busy := f.journal.position()
 		wait := pollWait
 		if !busy {
-			wait = 0
+			wait = linger
 		}
 		began := time.Now()
 		frames, err := f.box.Follow(ctx, cursor, wait)
 		if stop, fatal := f.judge(ctx, frames, err); stop || fatal != nil {
 			return fatal
 		}
-		if !busy && f.journal.rests(p) {
+		if !busy && len(frames) == 0 && f.journal.rests(p) {
 			return nil
 		}
-		f.idle(ctx, !busy || len(frames) > 0 || (err == nil && time.Since(began) > pollWait/2))
+		f.idle(ctx, len(frames) > 0 || (err == nil && time.Since(began) > wait/2))
 	}
 }
 

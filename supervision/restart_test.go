@@ -315,6 +315,7 @@ func TestExecute_WhenFollowFails(t *testing.T) {
 		if result := run(t, s, code("a", "print:x")); string(result.Stdout) != "x\n" {
 			t.Errorf("got %+v", result)
 		}
+		time.Sleep(time.Minute) // until nobody follows
 		backend.Fail("Follow", 1, 30, errors.New("broken pipe"))
 		result := run(t, s, code("a", "print:x"))
 		if result.Exit.Cause != sandbox.CauseAgentLost || !strings.Contains(result.Exit.Evidence, "does not answer") {

@@ -38,6 +38,7 @@ type Client struct {
 // NewClient speaks over conn, on which Greet has succeeded. It owns conn. When
 // the connection ends, by Close too, onClose is called once.
 func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
+	quieten()
 	c := ttrpc.NewClient(conn, ttrpc.WithOnClose(onClose))
 	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
 }
