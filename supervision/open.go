@@ -33,7 +33,10 @@ func (s *state) open(c actor.Context, m *open) {
 		c.Respond(now.refusal(name, need, ""))
 		return
 	}
-	sl := &slot{spec: m.spec, made: time.Now(), previous: s.previous(name), askers: []asker{asks}}
+	sl := &slot{
+		spec: m.spec, made: time.Now(), previous: s.previous(name), askers: []asker{asks},
+		lacks: s.backend.Capabilities().Unenforced,
+	}
 	s.names[name] = sl
 	s.queue = append(s.queue, sl)
 	s.admitInto(c, now)

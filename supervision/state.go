@@ -51,6 +51,7 @@ type slot struct {
 	askers   []asker // who waits for it to be made
 	made     time.Time
 	previous *sandbox.Ended
+	lacks    []string // limits that are not in force for it
 
 	use     use
 	session *actors.Session    // nil until it is live
@@ -191,6 +192,7 @@ func (sl *slot) snapshot() sandbox.Session {
 	session := sandbox.Session{
 		Name: sl.spec.Session, Sandbox: sl.coming, Template: sl.spec.Template, Flavor: sl.spec.Flavor,
 		Status: sandbox.StatusCreating, Created: sl.made, LastUsed: sl.made, Previous: sl.previous,
+		Unenforced: sl.lacks,
 	}
 	if sl.session == nil {
 		return session
