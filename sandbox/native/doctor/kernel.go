@@ -76,7 +76,7 @@ func kernelAge(version string) Finding {
 	}
 	f.Why = "kernels without the fixes of 2026 let a program write to files that it may only read, through the page cache (CVE-2026-31431, CVE-2026-43284, CVE-2026-43500, CVE-2026-46300); sandboxes share the host's kernel"
 	f.Cost = "the sockets by which the known attacks come are refused inside, but a new way to the same fault would reach the host"
-	f.Remedy = "install your distribution's newest kernel and restart; for code of people you do not trust use the gvisor backend"
+	f.Remedy = "install your distribution's newest kernel and restart; for code of people you do not trust run the daemon in a virtual machine"
 	return f
 }
 
