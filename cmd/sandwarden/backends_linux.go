@@ -122,7 +122,7 @@ func doctorOptions(c config.Config) doctor.Options {
 // What a session costs this host besides memory, and what is left to others.
 const (
 	descriptorsPerSession = 3 // connection, pidfd, and one while it is made
-	descriptorsReserved   = 512
+	descriptorsReserved   = 512 + maxConnections // at most half of them
 	tasksPerSession       = 8
 	tasksReserved         = 4096
 	userIDs               = 1 << 16 // that the backend hands out
@@ -135,7 +135,8 @@ func hostSessions() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return 0
 	}
-	most := (int64(min(files.Cur, math.MaxInt32)) - descriptorsReserved) / descriptorsPerSession
+	open := int64(min(files.Cur, math.MaxInt32))
+	most := (open - min(descriptorsReserved, open/2)) / descriptorsPerSession
 	for _, name := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
 		data, err := os.ReadFile(name)
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/net/netutil"
 )
 
 // listen opens what clients connect to. The name localhost is both loopback
@@ -37,13 +39,17 @@ func listen(ctx context.Context, host string, port int, logger *slog.Logger) ([]
 	return []net.Listener{four}, nil
 }
 
+// maxConnections is how many clients may be connected at once to one address.
+// More wait to be accepted.
+const maxConnections = 4096
+
 // listenOn opens one address, or says what to do about it.
 func listenOn(ctx context.Context, network, host string, port int) (net.Listener, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
 	switch {
 	case err == nil:
-		return l, nil
+		return netutil.LimitListener(l, maxConnections), nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%w: another program listens on %s: stop it, or choose another port with --port or MCP_SERVER_PORT", syscall.EADDRINUSE, address)
 	case errors.Is(err, syscall.EACCES):

@@ -32,6 +32,7 @@ type Handler struct {
 	streams    *sse.Streams
 	detached   detached
 	inFlight   atomic.Int64
+	large      chan struct{} // a place in it is held while a large body is read
 }
 
 // New returns a Handler on sessions.
@@ -45,6 +46,7 @@ func New(sessions Sessions, options Options) *Handler {
 		table:      newTable(options.MaxSessions, options.SessionTTL),
 		streams:    sse.NewStreams(options.MaxStreams),
 		detached:   detached{most: options.MaxCalls},
+		large:      make(chan struct{}, options.MaxLarge),
 	}
 	h.discovered = h.discovery()
 	h.core = h.newCore()
@@ -111,7 +113,13 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	limited := http.MaxBytesReader(w, r.Body, h.options.MaxBody)
 	// The length is what the client claims: it may save a copy, not cost memory.
-	buffer := make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+512)
+	buffer := make([]byte, 0, min(max(r.ContentLength, 0), smallBody)+512)
+	place := false
+	defer func() {
+		if place {
+			<-h.large
+		}
+	}()
 	for {
 		n, err := limited.Read(buffer[len(buffer):cap(buffer)])
 		buffer = buffer[:len(buffer)+n]
@@ -121,13 +129,46 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		if len(buffer) == cap(buffer) {
-			buffer = slices.Grow(buffer, len(buffer))
+		if len(buffer) < cap(buffer) {
+			continue
 		}
+		if !place && len(buffer) > smallBody {
+			if place = h.placeForLarge(r.Context()); !place {
+				return nil, errCrowded
+			}
+		}
+		buffer = slices.Grow(buffer, len(buffer))
+	}
+}
+
+// smallBody is the size in bytes up to which bodies are read side by side
+// without a bound on their number, but for that of connections.
+const smallBody = 64 << 10
+
+// errCrowded says that as many large bodies as may be are being read.
+var errCrowded = errors.New("too many large requests at once")
+
+// placeForLarge waits for a place among those that send much: slow senders of
+// large bodies must not fill the daemon's memory.
+func (h *Handler) placeForLarge(ctx context.Context) bool {
+	timer := time.NewTimer(h.options.ReadTimeout / 2)
+	defer timer.Stop()
+	select {
+	case h.large <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	case <-ctx.Done():
+		return false
 	}
 }
 
 func (h *Handler) badBody(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errCrowded) {
+		w.Header().Set("Retry-After", "10")
+		h.refuse(w, http.StatusServiceUnavailable, nil, invalid("Too many large requests at once; try again in a few seconds"))
+		return
+	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		h.refuse(w, http.StatusRequestEntityTooLarge, nil,
 			invalid("Request body must be at most "+bytesOf(tooLarge.Limit)+"; send less at a time"))

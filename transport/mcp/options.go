@@ -32,6 +32,7 @@ type Options struct {
 	MaxBody         int64         // bytes of a request; default 4 MiB
 	MaxCode         int           // bytes of code or of a command; default 1 MiB
 	MaxCalls        int           // requests in flight; default 4096
+	MaxLarge        int           // bodies over 64 KiB that are read at once; default 16
 	MaxSessions     int           // legacy sessions kept; default 10000
 	SessionTTL      time.Duration // a legacy session unused for longer is forgotten; default 24 h
 	MaxStreams      int           // open GET streams; default 1024
@@ -44,7 +45,7 @@ type Options struct {
 	Volumes         []Volume
 	Heartbeat       time.Duration // between signs of life on a silent stream; default 15 s
 	WriteTimeout    time.Duration // of each write to a client; default 30 s
-	ReadTimeout     time.Duration // of a request's body; default 60 s
+	ReadTimeout     time.Duration // of a request's body; default 30 s
 	ProgressEvery   time.Duration // the least time between progress notifications; default 100 ms
 }
 
@@ -56,6 +57,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxBody, 4<<20)
 	set(&o.MaxCode, 1<<20)
 	set(&o.MaxCalls, 4096)
+	set(&o.MaxLarge, 16)
 	set(&o.MaxSessions, 10_000)
 	set(&o.SessionTTL, 24*time.Hour)
 	set(&o.MaxStreams, 1024)
@@ -65,7 +67,7 @@ func (o Options) withDefaults() Options {
 	set(&o.DefaultFlavor, "small")
 	set(&o.Heartbeat, 15*time.Second)
 	set(&o.WriteTimeout, 30*time.Second)
-	set(&o.ReadTimeout, time.Minute)
+	set(&o.ReadTimeout, 30*time.Second)
 	set(&o.ProgressEvery, 100*time.Millisecond)
 	o.DefaultTimeout = min(o.DefaultTimeout, o.MaxTimeout)
 	if o.Templates == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,8 +34,25 @@ type interpreter struct {
 	ending ending        // set before gone is closed
 	runs   int
 
+	between budget // of output between two runs
+
 	mu      sync.Mutex
 	current *execution // nil between runs
+}
+
+// betweenLimit is how much output between two runs is kept: nobody asked for
+// it, so nobody has set a limit.
+const betweenLimit = 64 << 10
+
+// A budget is an amount that is used up.
+type budget struct{ left atomic.Int64 }
+
+func (b *budget) fill(n int64) { b.left.Store(n) }
+
+// take takes n, or what is left.
+func (b *budget) take(n int) int {
+	left := b.left.Add(-int64(n)) + int64(n)
+	return int(min(int64(n), max(left, 0)))
 }
 
 var errNotReady = errors.New("the interpreter did not start")
@@ -86,6 +104,7 @@ func (k *interpreter) watch() {
 	signalGroup(k.pid, syscall.SIGKILL)
 	k.group.end()
 	close(k.gone)
+	_ = k.file.SetDeadline(time.Unix(1, 0)) // another may still hold the other end
 }
 
 func (k *interpreter) awaitReady() error {
@@ -109,7 +128,9 @@ func (k *interpreter) write(out *ring, stream wire.Stream, data []byte) {
 		x.write(stream, data)
 		return
 	}
-	out.push(&wire.Frame{Stream: stream, Data: append([]byte(nil), data...)})
+	if keep := k.between.take(len(data)); keep > 0 {
+		out.push(&wire.Frame{Stream: stream, Data: append([]byte(nil), data[:keep]...)})
+	}
 }
 
 func (k *interpreter) signal(s sandbox.Signal) {
@@ -175,6 +196,7 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	for _, t := range k.taps {
 		t.drain()
 	}
+	k.between.fill(betweenLimit)
 	k.mu.Lock()
 	k.current = nil
 	k.mu.Unlock()
@@ -191,7 +213,7 @@ func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, err
 	if err := k.conn.SendRun(id, code); err != nil {
 		return nil, err
 	}
-	for {
+	for range maxMessages {
 		m, err := k.conn.Next()
 		switch {
 		case err != nil:
@@ -202,7 +224,14 @@ func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, err
 			return m.Done, nil
 		}
 	}
+	return nil, errTalkative
 }
+
+// maxMessages is how many messages an interpreter may send during one run. More
+// are a tenant's who keeps us busy.
+const maxMessages = 4096
+
+var errTalkative = errors.New("the interpreter sends too many messages")
 
 // lost tells how a run ended whose interpreter went away, or spoke nonsense.
 func (k *interpreter) lost() *wire.Exit {

@@ -61,13 +61,13 @@ func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
 // handleSignals takes every signal there is: a Go program dies of most of
 // them, and the tenant may send any. It reaps at SIGCHLD.
 func (g *Guest) handleSignals() {
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
+	flood := make(chan os.Signal, 1) // never read: what comes is dropped
+	signal.Notify(flood)
+	ended := make(chan os.Signal, 1) // of its own, which no flood can fill
+	signal.Notify(ended, syscall.SIGCHLD)
 	g.children.reap()
-	for s := range signals {
-		if s == syscall.SIGCHLD {
-			g.children.reap()
-		}
+	for range ended {
+		g.children.reap()
 	}
 }
 

@@ -43,7 +43,8 @@ func lockDown(c agent.Config) error {
 
 func setLimits(c agent.Config) error {
 	limits := map[int]uint64{
-		unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
+		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
+		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
 		unix.RLIMIT_MSGQUEUE: 0, unix.RLIMIT_SIGPENDING: 1024, unix.RLIMIT_RTPRIO: 0, unix.RLIMIT_NICE: 0,
 	}
 	if c.Processes > 0 {

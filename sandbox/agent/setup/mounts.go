@@ -15,9 +15,9 @@ import (
 
 // Masks of /proc. What is missing on a kernel needs no mask.
 var (
-	maskedFiles = []string{"kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "interrupts", "sysrq-trigger", "kmsg", "key-users", "kallsyms", "kpagecount", "kpageflags", "kpagecgroup", "slabinfo", "vmallocinfo", "modules"} //nolint:gochecknoglobals // a table
-	maskedDirs  = []string{"scsi", "acpi", "asound"}                                                                                                                                                                                                      //nolint:gochecknoglobals // a table
-	lockedDirs  = []string{"bus", "fs", "irq", "sys", "driver", "tty"}                                                                                                                                                                                    //nolint:gochecknoglobals // a table
+	maskedFiles = []string{"kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "interrupts", "sysrq-trigger", "kmsg", "key-users", "kallsyms", "cmdline", "config.gz", "kpagecount", "kpageflags", "kpagecgroup", "slabinfo", "vmallocinfo", "modules"} //nolint:gochecknoglobals // a table
+	maskedDirs  = []string{"scsi", "acpi", "asound"}                                                                                                                                                                                                                              //nolint:gochecknoglobals // a table
+	lockedDirs  = []string{"bus", "fs", "irq", "sys", "driver", "tty"}                                                                                                                                                                                                            //nolint:gochecknoglobals // a table
 )
 
 const guarded = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -43,9 +43,27 @@ func mountProc(c agent.Config) error {
 			return fmt.Errorf("mask %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// lockProc makes read-only what acts on the kernel.
+func lockProc(c agent.Config) error {
 	for _, name := range lockedDirs {
-		if err := optional(readOnly(filepath.Join(proc, name))); err != nil {
+		if err := optional(readOnly(filepath.Join(c.Root, "proc", name))); err != nil {
 			return fmt.Errorf("lock %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// limitBuffers makes the buffers of this network namespace's connections small:
+// what they hold is not the tenant's memory to the kernel, and loopback needs
+// little. A kernel that has no such switch keeps its own.
+func limitBuffers(c agent.Config) error {
+	for _, name := range []string{"tcp_rmem", "tcp_wmem"} {
+		path := filepath.Join(c.Root, "proc/sys/net/ipv4", name)
+		if err := os.WriteFile(path, []byte("4096 8192 65536"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 	}
 	return nil

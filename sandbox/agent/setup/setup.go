@@ -40,6 +40,8 @@ func buildWalls(c agent.Config) error {
 		{"make mounts private", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
 		{"cgroup namespace", func() error { return leaveCgroupNamespace(c) }},
 		{"proc", func() error { return mountProc(c) }},
+		{"buffers", func() error { return limitBuffers(c) }},
+		{"locks", func() error { return lockProc(c) }},
 		{"devices", func() error { return mountDev(c) }},
 		{"disk", func() error { return mountDisk(c) }},
 		{"host name", func() error { return unix.Sethostname([]byte(c.Hostname)) }},
@@ -58,7 +60,7 @@ func buildWalls(c agent.Config) error {
 // the daemon has put us there. With v2 we stay in the host's: from a namespace
 // made in `agent` nobody may be moved to `work`.
 func leaveCgroupNamespace(c agent.Config) error {
-	if c.JoinMode != agent.JoinThread {
+	if c.JoinMode == agent.JoinSelf {
 		return nil
 	}
 	return unix.Unshare(unix.CLONE_NEWCGROUP)
@@ -79,7 +81,7 @@ func enterRoot(root string) error {
 }
 
 // execGuest becomes the second stage, which finds its configuration again at
-// ConfigFD. It sees one processor: it does little, and each costs threads.
+// ConfigFD.
 func execGuest(c agent.Config, config []byte) error {
 	fd, err := unix.MemfdCreate("config", 0)
 	if err != nil {
@@ -99,7 +101,8 @@ func execGuest(c agent.Config, config []byte) error {
 	if err := closeOthers(c); err != nil {
 		return err
 	}
-	environ := []string{"GOMAXPROCS=1", "PATH=" + Path, "GOTRACEBACK=none"}
+	environ := []string{"GOMAXPROCS=2", // one may wait for a child that is stopped before it executes
+		"PATH=" + Path, "GOTRACEBACK=none"}
 	program := fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD)
 	return os.NewSyscallError("execve", syscall.Exec(program, []string{"sandwarden-agent", StageTwo}, environ))
 }

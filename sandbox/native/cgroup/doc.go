@@ -7,7 +7,7 @@
 // directory of its name with two below it: agent, with a small fixed allowance
 // and never frozen, and work, with the limits of the flavor. So neither a fork
 // bomb nor a full tmpfs takes the agent, and with it the output, along. In
-// version 1 only the hierarchies of memory and pids have the two; those of cpu,
+// version 1 only the hierarchies of memory, pids and cpu have the two; those of
 // cpuacct and freezer have the session's directory alone, for work.
 //
 // # Who may write

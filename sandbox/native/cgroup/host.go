@@ -60,7 +60,7 @@ type Host struct {
 type dialect interface {
 	version() int
 	limitMemory(t *tree, dir string, bytes int64) error
-	limitCPU(t *tree, dir string, cpus int) error
+	limitCPU(t *tree, dir string, quota int64) error // microseconds in each period
 	memoryUsed(t *tree, dir string) (int64, error)
 	memoryLimit(t *tree, dir string) (int64, error)
 	cpuUsed(t *tree, dir string) (int64, error) // nanoseconds

@@ -134,16 +134,20 @@ func (s *Session) home() *tree { return cmp.Or(s.host.pids, s.host.memory, s.hos
 // changed.
 func (s *Session) SetLimits(limits Limits) error { return s.fault(s.limit(limits)) }
 
+// agentCPU is the agent's part of each period, in microseconds: half a
+// processor, since a tenant can make it work by flooding it with output.
+const agentCPU = period / 2
+
 func (s *Session) limit(l Limits) error {
 	h := s.host
 	for _, side := range []struct {
 		dir    func(*tree, string) string
 		memory int64
 		pids   int
-		cpus   int
+		cpu    int64
 	}{
-		{(*tree).work, l.MemoryBytes, l.Pids, l.CPUs},
-		{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, 0},
+		{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period},
+		{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU},
 	} {
 		if h.memory != nil && side.memory > 0 {
 			if err := h.dialect.limitMemory(h.memory, side.dir(h.memory, s.name), side.memory); err != nil {
@@ -155,8 +159,8 @@ func (s *Session) limit(l Limits) error {
 				return err
 			}
 		}
-		if h.cpu != nil && side.cpus > 0 {
-			if err := h.dialect.limitCPU(h.cpu, side.dir(h.cpu, s.name), side.cpus); err != nil {
+		if h.cpu != nil && side.cpu > 0 {
+			if err := h.dialect.limitCPU(h.cpu, side.dir(h.cpu, s.name), side.cpu); err != nil {
 				return err
 			}
 		}

@@ -144,8 +144,11 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 		if both, err := h.memory.readInt(s.name + "/work/memory.memsw.limit_in_bytes"); err == nil && both != 16<<20 {
 			t.Errorf("memory and swap %d, want the limit of memory", both)
 		}
-		if quota, _ := h.cpu.readInt(s.name + "/cpu.cfs_quota_us"); quota != period {
+		if quota, _ := h.cpu.readInt(s.name + "/work/cpu.cfs_quota_us"); quota != period {
 			t.Errorf("quota %d, want one processor", quota)
+		}
+		if quota, _ := h.cpu.readInt(s.name + "/agent/cpu.cfs_quota_us"); quota != agentCPU {
+			t.Errorf("the agent's quota %d, want half a processor", quota)
 		}
 	}
 }

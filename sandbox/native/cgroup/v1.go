@@ -16,6 +16,9 @@ import (
 // period is the span in microseconds within which processor time is shared out.
 const period = 100_000
 
+// buffersShare is which part of a session's memory its sockets may hold.
+const buffersShare = 16
+
 // batch is more than what the kernel charges ahead and gives back when it finds
 // a limit hit.
 const batch = 1 << 20
@@ -28,10 +31,8 @@ func openV1(mounts []mount, opts Options) (*Host, error) {
 		if m.v2 {
 			continue
 		}
-		split := slices.Contains(m.controllers, memory) || slices.Contains(m.controllers, pids)
-		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool {
-			return c == cpu || c == "cpuacct" || c == "freezer"
-		}) {
+		split := slices.ContainsFunc(m.controllers, func(c string) bool { return c == memory || c == pids || c == cpu })
+		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool { return c == "cpuacct" || c == "freezer" }) {
 			continue
 		}
 		t, err := v1Parent(m, opts.Instance, split)
@@ -107,6 +108,9 @@ func (v1) limitMemory(t *tree, dir string, bytes int64) error {
 	if err != nil {
 		return err
 	}
+	if err := limitBuffers(t, dir, bytes); err != nil {
+		return err
+	}
 	err = t.writeInt(dir+both, bytes)
 	if errors.Is(err, fs.ErrNotExist) { // swap is not accounted: at least avoid it
 		return t.write(dir+"/memory.swappiness", "0")
@@ -114,11 +118,21 @@ func (v1) limitMemory(t *tree, dir string, bytes int64) error {
 	return err
 }
 
-func (v1) limitCPU(t *tree, dir string, cpus int) error {
+// limitBuffers bounds what sockets may hold. Version 1 counts that apart from
+// memory, and without a limit not at all; version 2 counts it as memory.
+func limitBuffers(t *tree, dir string, bytes int64) error {
+	err := t.writeInt(dir+"/memory.kmem.tcp.limit_in_bytes", bytes/buffersShare)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (v1) limitCPU(t *tree, dir string, quota int64) error {
 	if err := t.writeInt(dir+"/cpu.cfs_period_us", period); err != nil {
 		return err
 	}
-	return t.writeInt(dir+"/cpu.cfs_quota_us", int64(cpus)*period)
+	return t.writeInt(dir+"/cpu.cfs_quota_us", quota)
 }
 
 func (v1) memoryUsed(t *tree, dir string) (int64, error) {

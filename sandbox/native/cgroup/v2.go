@@ -157,8 +157,8 @@ func (v2) limitMemory(t *tree, dir string, bytes int64) error {
 	return err
 }
 
-func (v2) limitCPU(t *tree, dir string, cpus int) error {
-	return t.write(dir+"/cpu.max", strconv.Itoa(cpus*period)+" "+strconv.Itoa(period))
+func (v2) limitCPU(t *tree, dir string, quota int64) error {
+	return t.write(dir+"/cpu.max", strconv.FormatInt(quota, 10)+" "+strconv.Itoa(period))
 }
 
 func (v2) memoryUsed(t *tree, dir string) (int64, error) { return t.readInt(dir + "/memory.current") }

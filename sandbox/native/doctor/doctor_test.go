@@ -87,7 +87,7 @@ func TestCheck_EachFault(t *testing.T) {
 		"an old kernel":          {0, func(h *host) { h.set("proc/sys/kernel/osrelease", "5.10.0-28-amd64") }, "kernel", Refuse, "newer kernel"},
 		"a rather old kernel":    {0, func(h *host) { h.set("proc/sys/kernel/osrelease", "5.15.167") }, "kernel", Warn, "newer kernel"},
 		"no kernel at all":       {0, func(h *host) { h.set("proc/sys/kernel/osrelease", "") }, "kernel", Warn, "/proc"},
-		"built before the fixes": {0, func(h *host) { h.set("proc/version", "Linux version 6.1 #1 SMP Debian 6.1.90-1 (2026-05-03)") }, "kernel age", Warn, "gvisor"},
+		"built before the fixes": {0, func(h *host) { h.set("proc/version", "Linux version 6.1 #1 SMP Debian 6.1.90-1 (2026-05-03)") }, "kernel age", Warn, "virtual machine"},
 		"built who knows when":   {0, func(h *host) { h.set("proc/version", "Linux version 6.18.44 #1 SMP @0") }, "kernel age", Warn, "newest kernel"},
 		"built before, Ubuntu":   {0, func(h *host) { h.set("proc/version", "Linux version 6.8 #45-Ubuntu SMP Fri Aug 30 12:02:04 UTC 2024") }, "kernel age", Warn, ""},
 		"no seccomp":             {0, func(h *host) { delete(h.root.(fstest.MapFS), "proc/sys/kernel/seccomp/actions_avail") }, "seccomp", Refuse, "CONFIG_SECCOMP"},

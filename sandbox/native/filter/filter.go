@@ -39,7 +39,7 @@ func compile(table *arch.Info, goarch string) ([]bpf.Instruction, error) {
 	refuse := seccomp.ReturnError.Code(uint16(unix.EPERM))
 	program := seccomp.Program{
 		RuleSets: []seccomp.RuleSet{ // the first that matches wins
-			{Rules: terminals(table), Action: refuse},
+			{Rules: refusedFirst(table), Action: refuse},
 			{Rules: allowed(table, goarch), Action: seccomp.Allow},
 			{Rules: others(table), Action: refuse},
 		},

@@ -177,7 +177,7 @@ func actAsAgent() error {
 	if err := cmd.Wait(); err == nil {
 		return errors.New("the child was not signalled")
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_RTPRIO, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("setrlimit: %w", err)
 	}
 	memfd, err := unix.MemfdCreate("agent", unix.MFD_CLOEXEC)
@@ -256,7 +256,7 @@ assert subprocess.run("exit 3", shell=True).returncode == 3
 assert os.system("true") == 0 and os.popen("echo b").read() == "b\n"
 assert os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)[1] == 0
 os.sched_setaffinity(0, os.sched_getaffinity(0)); os.nice(1)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 a, b = socket.socketpair(); s = socket.create_server(("127.0.0.1", 0)); socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 c = socket.create_connection(s.getsockname()); socket.if_nameindex(); socket.getaddrinfo("localhost", 80)
 d = tempfile.mkdtemp(dir="."); shutil.copytree("/usr/share/python3", d + "/x", dirs_exist_ok=True) if os.path.isdir("/usr/share/python3") else None

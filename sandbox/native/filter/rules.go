@@ -85,19 +85,54 @@ func sockets() seccomp.SyscallRule {
 	return rules
 }
 
-// terminals are the requests by which a program puts words into the mouth of
-// who reads its terminal, or swaps the code behind it. They are refused first,
-// since ioctl as such passes.
-func terminals(table *arch.Info) seccomp.SyscallRules {
-	const tioclinux = 0x541c // ioctl_console(2)
+// refusedFirst are what would else pass with its call: each is refused by the
+// value of an argument, of which the kernel looks at the low half alone.
+func refusedFirst(table *arch.Info) seccomp.SyscallRules {
 	rules := seccomp.NewSyscallRules()
-	number, known := table.SyscallNames["ioctl"]
-	if !known {
-		return rules
+	for name, rule := range map[string]seccomp.SyscallRule{
+		"ioctl":             terminals(),
+		"fcntl":             seccomp.PerArg{seccomp.AnyValue{}, is(setSignal)},
+		"rt_sigqueueinfo":   faults(1),
+		"rt_tgsigqueueinfo": faults(2),
+		// The sender's own words on where a signal comes from; without them the
+		// kernel says the truth.
+		"pidfd_send_signal": seccomp.PerArg{seccomp.AnyValue{}, seccomp.AnyValue{}, seccomp.NotEqual(0)},
+		// The limit of core files stays what it is: the value that keeps even a
+		// program of the host's from being run for them.
+		"setrlimit": seccomp.PerArg{is(unix.RLIMIT_CORE)},
+		"prlimit64": seccomp.PerArg{seccomp.AnyValue{}, is(unix.RLIMIT_CORE), seccomp.NotEqual(0)},
+	} {
+		if number, known := table.SyscallNames[name]; known {
+			rules.Set(uintptr(number), rule)
+		}
 	}
+	return rules
+}
+
+// setSignal is F_SETSIG of fcntl(2), with which the kernel sends a signal of
+// one's choice in its own name.
+const setSignal = 10
+
+// terminals are the requests by which a program puts words into the mouth of
+// who reads its terminal, or swaps the code behind it.
+func terminals() seccomp.SyscallRule {
+	const tioclinux = 0x541c // ioctl_console(2)
 	var requests seccomp.Or
 	for _, request := range []uintptr{unix.TIOCSTI, tioclinux, unix.TIOCSETD} {
 		requests = append(requests, seccomp.PerArg{seccomp.AnyValue{}, is(request)})
 	}
-	return rules.Set(uintptr(number), requests)
+	return requests
+}
+
+// faults are the signals that the kernel sends for a fault of the receiver. One
+// that claims to be such would end the agent: no Go program handles a fault
+// that it has not made.
+func faults(argument int) seccomp.SyscallRule {
+	var signals seccomp.Or
+	for _, s := range []unix.Signal{unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS, unix.SIGSTKFLT} {
+		rule := seccomp.PerArg{seccomp.AnyValue{}, seccomp.AnyValue{}, seccomp.AnyValue{}}
+		rule[argument] = is(uintptr(s))
+		signals = append(signals, rule)
+	}
+	return signals
 }
