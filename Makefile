@@ -46,9 +46,9 @@ run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
 	exec $(BIN)/sandwarden serve $(ARGS)
 
 .PHONY: test
-test: agent ## Install what tests need and run them: race, shuffled, not cached
+test: agent ## Install what tests need and run them: race, shuffled, not cached, one package at a time as they count what is left on the host
 	.ci/provide python3 node npm curl gcc
-	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -timeout=12m $(PKG)
+	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -p 1 -timeout=12m $(PKG)
 
 .PHONY: lint
 lint: ## Look for what the compiler lets through

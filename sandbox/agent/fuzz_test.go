@@ -32,7 +32,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, after uint64, data []byte) {
 		var reply wire.ReadOutputReply
 		if err := proto.Unmarshal(data, &reply); err != nil {
-			t.Skip("not a reply")
+			return // the connection ends with such an answer
 		}
 		frames, err := agent.Frames(after, &reply)
 		if err != nil {

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "github.com/rogpeppe/go-internal/testscript"
+
+// A watched run has nothing to watch: there are no sandboxes on this system.
+type watched struct{ testscript.TestingM }
