@@ -45,8 +45,9 @@ run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
 	if [ "$$(id -u)" != 0 ]; then export SANDWARDEN_ALLOW_UNENFORCED_LIMITS="$${SANDWARDEN_ALLOW_UNENFORCED_LIMITS:-1}"; fi; \
 	exec $(BIN)/sandwarden serve $(ARGS)
 
+# One package at a time: they count what is left on the host.
 .PHONY: test
-test: agent ## Install what tests need and run them: race, shuffled, not cached, one package at a time as they count what is left on the host
+test: agent ## Install what tests need and run them: race, shuffled, not cached
 	.ci/provide python3 node npm curl gcc
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -p 1 -timeout=12m $(PKG)
 

@@ -121,7 +121,7 @@ func doctorOptions(c config.Config) doctor.Options {
 
 // What a session costs this host besides memory, and what is left to others.
 const (
-	descriptorsPerSession = 3 // connection, pidfd, and one while it is made
+	descriptorsPerSession = 3                    // connection, pidfd, and one while it is made
 	descriptorsReserved   = 512 + maxConnections // at most half of them
 	tasksPerSession       = 8
 	tasksReserved         = 4096
