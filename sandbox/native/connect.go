@@ -1,0 +1,135 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent"
+)
+
+// awaitReady waits for the agent's word. Anything else is why it failed.
+func awaitReady(ctx context.Context, ready *os.File) error {
+	deadline := time.Now().Add(readyLimit)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := ready.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	const longest = 4096
+	word, err := io.ReadAll(io.LimitReader(ready, longest))
+	switch {
+	case string(word) == agent.ReadyWord:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("the agent did not get ready: %w", err)
+	}
+	return fmt.Errorf("the agent could not be set up: %s", word)
+}
+
+// connect speaks with the agent for the first time, and makes sure that it is
+// the process that we started.
+func (x *box) connect(ctx context.Context) error {
+	conn, err := dial(ctx, x.socketPath(), x.record)
+	if err != nil {
+		return err
+	}
+	x.client = agent.NewClient(x.id, conn, x.disconnected)
+	_, err = x.client.Hello(ctx)
+	return err
+}
+
+// dial connects to the agent of a record: it checks who listens, and that both
+// know the secret.
+func dial(ctx context.Context, path string, rec record) (net.Conn, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = folder.Close() }()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", short(folder, path))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPeer(conn, rec); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(readyLimit)
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if err := agent.Greet(conn, rec.Secret); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
+// checkPeer asks the kernel who called listen on the other end.
+func checkPeer(conn net.Conn, rec record) error {
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("not a unix socket")
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	if int(peer.Pid) != rec.PID || int(peer.Uid) != rec.UID {
+		return fmt.Errorf("process %d of user %d listens, not the agent", peer.Pid, peer.Uid)
+	}
+	return nil
+}
+
+// bindSocket makes the agent's socket without listening: the agent does that.
+func bindSocket(path string) (*os.File, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = folder.Close() }()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "agent")
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: short(folder, path)}); err != nil {
+		return nil, errors.Join(os.NewSyscallError("bind", err), f.Close())
+	}
+	return f, nil
+}
+
+// short names a socket by its folder's descriptor: the full path may be longer
+// than the 107 bytes that an address takes.
+func short(folder *os.File, path string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path))
+}
+
+func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), string(x.id)) }
