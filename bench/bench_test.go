@@ -148,14 +148,9 @@ func (d *daemon) execute(l *log, code string) string {
 		if !d.late {
 			l.output("now\n")
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		if d.late {
-			defer func() {
-				time.Sleep(20 * time.Millisecond)
-				l.output("now\n")
-				l.add("execution.finished", "")
-			}()
-			return text
+			l.output("now\n")
 		}
 	case d.wrong:
 		text = "3\n"
