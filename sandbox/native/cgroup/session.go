@@ -134,9 +134,11 @@ func (s *Session) home() *tree { return cmp.Or(s.host.pids, s.host.memory, s.hos
 // changed.
 func (s *Session) SetLimits(limits Limits) error { return s.fault(s.limit(limits)) }
 
-// agentCPU is the agent's part of each period, in microseconds: half a
-// processor, since a tenant can make it work by flooding it with output.
-const agentCPU = period / 2
+// agentCPU is the agent's part of each period, in microseconds: one processor.
+// A tenant can make it work by flooding it with output, and then takes that from
+// its own session's fair share. Less would make it late after a burst: half a
+// processor doubled the time of a warm call (measured).
+const agentCPU = period
 
 func (s *Session) limit(l Limits) error {
 	h := s.host

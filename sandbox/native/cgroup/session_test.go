@@ -148,7 +148,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 			t.Errorf("quota %d, want one processor", quota)
 		}
 		if quota, _ := h.cpu.readInt(s.name + "/agent/cpu.cfs_quota_us"); quota != agentCPU {
-			t.Errorf("the agent's quota %d, want half a processor", quota)
+			t.Errorf("the agent's quota %d, want one processor", quota)
 		}
 	}
 }
