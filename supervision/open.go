@@ -133,6 +133,7 @@ func (s *state) admit(c actor.Context) {
 
 func (s *state) admitInto(c actor.Context, now room) {
 	s.forsake()
+	s.shared.waiting.Store(int64(len(s.queue))) // before the idle are looked for: who becomes idle later tells
 	wants := make([]int64, len(s.queue))
 	for i, sl := range s.queue {
 		wants[i] = int64(sl.spec.Flavor.MemoryMB)

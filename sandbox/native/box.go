@@ -37,9 +37,9 @@ type box struct {
 	ending  bool   // Destroy has begun
 	fate    string // why we ended it, when it was not Destroy
 	death   sandbox.Death
-	kills   int        // killed for want of memory, as told already
-	gone    bool       // all has been given back
-	once    sync.Mutex // one Destroy at a time
+	kills   int           // killed for want of memory, as told already
+	gone    bool          // all has been given back
+	turn    chan struct{} // held by the one Destroy that goes on
 }
 
 // ID implements [sandbox.Sandbox].
@@ -99,17 +99,16 @@ func (x *box) causeOfDeath(status unix.WaitStatus) sandbox.Death {
 }
 
 // waitFor returns when the process has ended. The runtime's poller wakes it, so
-// that no thread waits.
+// that no thread waits. It looks before it waits: the poller tells once only.
 func waitFor(process *os.File) {
 	raw, err := process.SyscallConn()
 	if err != nil {
 		return // then Wait4 waits, with a thread
 	}
-	waited := false
-	_ = raw.Read(func(uintptr) bool {
-		done := waited
-		waited = true
-		return done
+	_ = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 	})
 }
 
@@ -130,7 +129,7 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	if err != nil {
 		return err
 	}
-	return client.Start(ctx, e)
+	return x.doubt(client.Start(ctx, e))
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
@@ -144,22 +143,29 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 	if errors.Is(err, agent.ErrFrames) {
 		x.condemn("the agent's output broke the protocol")
 	}
+	err = x.doubt(err)
 	for i := range frames {
-		if exit := frames[i].Exit; exit != nil && exit.Code != 0 {
+		if exit := frames[i].Exit; exit != nil {
 			x.explain(exit)
 		}
 	}
 	return frames, err
 }
 
+// explain names the cause of a failure during which the kernel killed. A kill
+// that the code coped with is counted, so that no later failure is blamed on it.
 func (x *box) explain(exit *sandbox.Exit) {
-	if x.cgroup == nil || exit.Cause == sandbox.CauseWallTimeout {
+	if x.cgroup == nil {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if kills, own, err := x.cgroup.OOM(); err == nil && kills > x.kills {
+	kills, own, err := x.cgroup.OOM()
+	more := err == nil && kills > x.kills
+	if more {
 		x.kills = kills
+	}
+	if more && exit.Code != 0 && exit.Cause != sandbox.CauseWallTimeout {
 		exit.Cause = memoryCause(own)
 		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.spec.Flavor.MemoryMB)
 		if !own {
@@ -234,8 +240,10 @@ func (x *box) Thaw(context.Context) error {
 // namespace, waits until nothing is left, and gives back cgroup, socket,
 // record and user id, in this order.
 func (x *box) Destroy(ctx context.Context) error {
-	x.once.Lock()
-	defer x.once.Unlock()
+	if err := x.take(ctx); err != nil {
+		return x.destroyError(err)
+	}
+	defer x.leave()
 	if x.gone {
 		return nil
 	}
@@ -257,6 +265,27 @@ func (x *box) Destroy(ctx context.Context) error {
 		return x.destroyError(err)
 	}
 	x.gone = true
+	return nil
+}
+
+// take waits for the turn to destroy.
+func (x *box) take(ctx context.Context) error {
+	select {
+	case x.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (x *box) leave() { <-x.turn }
+
+// settled waits until no Destroy goes on.
+func (x *box) settled(ctx context.Context) error {
+	if err := x.take(ctx); err != nil {
+		return err
+	}
+	x.leave()
 	return nil
 }
 
@@ -302,6 +331,15 @@ const reapTime = time.Second
 // without it cannot be asked anything any more.
 func (x *box) disconnected() {
 	time.AfterFunc(reapTime, func() { x.condemn("the agent broke the connection") })
+}
+
+// doubt sees to it that an answer which says that the sandbox has died is true
+// soon.
+func (x *box) doubt(err error) error {
+	if err != nil && sandbox.KindOf(err) == sandbox.Stopped {
+		x.disconnected()
+	}
+	return err
 }
 
 // condemn ends a sandbox whose agent is not to be believed, or not to be

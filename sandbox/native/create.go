@@ -69,9 +69,8 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	}
 	defer func() {
 		if err != nil {
-			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyLimit)
-			defer cancel()
-			err = errors.Join(createError(id, err), x.Destroy(clean))
+			err = createError(id, err)
+			b.bury(ctx, x)
 		}
 	}()
 	if err := b.records.write(x.record); err != nil {
@@ -91,6 +90,34 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 		return nil, err
 	}
 	return x, nil
+}
+
+// bury gives back what a sandbox that never came to be holds. What cannot be
+// given back at once is tried again, for as long as is sensible.
+func (b *Backend) bury(ctx context.Context, x *box) {
+	const tries, pause = 10, 3 * time.Second
+	attempt := func() error {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyLimit)
+		defer cancel()
+		return x.Destroy(clean)
+	}
+	err := attempt()
+	if err == nil {
+		return
+	}
+	b.burials.Go(func() { // ends with its tries, or with the backend
+		for range tries {
+			b.opts.Logger.Warn("a sandbox that was not made cannot be ended yet", "sandbox", string(x.id), "err", err)
+			select {
+			case <-time.After(pause):
+			case <-b.closing:
+				return
+			}
+			if err = attempt(); err == nil {
+				return
+			}
+		}
+	})
 }
 
 func createError(id sandbox.ID, err error) error {
@@ -117,7 +144,7 @@ func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
 		return nil, err
 	}
 	x := &box{
-		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}),
+		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 		record: record{
 			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, UID: uid,
 			State: "creating", Boot: bootID(), Secret: secret, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),

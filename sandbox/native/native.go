@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,6 +74,9 @@ type Backend struct {
 	unenforced   []string
 	interpreters map[string]string // by template
 
+	closing chan struct{}  // closed by Close
+	burials sync.WaitGroup // of sandboxes that could not be ended at once
+
 	mu    sync.Mutex
 	boxes map[sandbox.ID]*box
 }
@@ -87,7 +92,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, boxes: map[sandbox.ID]*box{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, dir := range []string{b.records.dir, b.socketDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
@@ -199,8 +204,9 @@ func (b *Backend) Pressure() (used, limit int64) {
 func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemory() }
 
 // Close implements [sandbox.Backend].
-func (b *Backend) Close(context.Context) error {
-	var err error
+func (b *Backend) Close(ctx context.Context) error {
+	close(b.closing)
+	err := b.settle(ctx)
 	if b.nest != nil {
 		b.nest.close()
 	}
@@ -211,6 +217,21 @@ func (b *Backend) Close(context.Context) error {
 		err = errors.Join(err, b.cgroups.Close())
 	}
 	return err
+}
+
+// settle waits until nothing is being destroyed any more, or ctx ends: what
+// destroys needs the cgroups.
+func (b *Backend) settle(ctx context.Context) error {
+	b.burials.Wait()
+	b.mu.Lock()
+	left := slices.Collect(maps.Values(b.boxes))
+	b.mu.Unlock()
+	for _, x := range left {
+		if err := x.settled(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Backend) socketDir() string { return filepath.Join(b.opts.RuntimeDir, "agents") }

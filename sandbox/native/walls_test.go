@@ -189,3 +189,46 @@ func TestAgentKilled(t *testing.T) {
 		t.Errorf("Follow: %v, want stopped", err)
 	}
 }
+
+// A command that cannot be started is that command's failure, and costs the
+// sandbox nothing.
+func TestCommandsThatCannotStart(t *testing.T) {
+	x := small(t, sandbox.Templates()[2])
+	x.Code(t, "kept=yes")
+	for name, argv := range map[string][]string{
+		"an argument too long": {"echo", strings.Repeat("x", 200<<10)},
+		"a NUL in an argument": {"echo", "a\x00b"},
+		"a folder":             {"/usr"},
+		"no program":           {"/etc/hosts"},
+	} {
+		if o := x.Await(t, x.Begin(t, sandbox.Exec{Argv: argv})); o.Exit.Code != 126 || len(o.Stderr) == 0 {
+			t.Errorf("%s: %+v %q, want exit code 126 and a reason", name, o.Exit, o.Stderr)
+		}
+	}
+	if o := x.Code(t, "echo $kept"); string(o.Stdout) != "yes\n" {
+		t.Errorf("the state is gone: %q %+v", o.Stdout, o.Exit)
+	}
+}
+
+// A kill that the code coped with is not the cause of a later failure.
+func TestOOMIsBlamedOnce(t *testing.T) {
+	x := small(t, sandbox.Templates()[0])
+	if o := x.Code(t, "import subprocess\nsubprocess.run(['python3', '-c', 'x = bytearray(1500 << 20)\\nx[::4096] = b\"1\" * len(x[::4096])']).returncode"); o.Exit.Code != 0 || o.Exit.Result != "-9" {
+		t.Fatalf("got %+v %s", o.Exit, o.Stderr)
+	}
+	if o := x.Code(t, "1 / 0"); o.Exit.Cause != "" {
+		t.Errorf("got %+v, want no cause", o.Exit)
+	}
+}
+
+// The deadline of a first run holds while its interpreter starts, too.
+func TestDeadlineBeforeTheKernelIsReady(t *testing.T) {
+	x := small(t, sandbox.Templates()[1])
+	id := x.Begin(t, sandbox.Exec{Code: "1", Deadline: sandboxtest.Boottime() + time.Millisecond})
+	if o := x.Await(t, id); o.Exit.Cause != sandbox.CauseWallTimeout {
+		t.Errorf("got %+v %s, want wall_timeout", o.Exit, o.Stderr)
+	}
+	if o := x.Code(t, "6 * 7"); o.Exit.Result != "42" {
+		t.Errorf("afterwards: %q %q %+v", o.Stdout, o.Stderr, o.Exit)
+	}
+}

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boottime is the clock that daemon and agents share; see clock_gettime(2).
-func boottime() time.Duration {
+// Boottime is the clock that daemon and agents share; see clock_gettime(2).
+func Boottime() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		panic(err)

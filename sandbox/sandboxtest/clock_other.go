@@ -4,4 +4,4 @@ package sandboxtest
 
 import "time"
 
-func boottime() time.Duration { return time.Duration(time.Now().UnixNano()) }
+func Boottime() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -150,7 +150,7 @@ func (f *Fake) Close(context.Context) error { return nil }
 
 func (f *Fake) now() time.Duration {
 	if f.Clock == nil {
-		return boottime()
+		return Boottime()
 	}
 	return f.Clock()
 }

@@ -194,11 +194,11 @@ func idempotent(t *testing.T, b *Box) {
 }
 
 func commandDeadline(t *testing.T, b *Box) {
-	id := b.Begin(t, sandbox.Exec{Argv: []string{"sleep", "600"}, Deadline: boottime() + 100*time.Millisecond})
+	id := b.Begin(t, sandbox.Exec{Argv: []string{"sleep", "600"}, Deadline: Boottime() + 100*time.Millisecond})
 	if o := b.Await(t, id); o.Exit.Cause != sandbox.CauseWallTimeout || o.Exit.Code == 0 {
 		t.Errorf("got %+v, want cause wall_timeout", o.Exit)
 	}
-	id = b.Begin(t, sandbox.Exec{Argv: []string{"sh", "-c", "trap '' INT TERM; sleep 600 & wait; sleep 600"}, Deadline: boottime() + 100*time.Millisecond})
+	id = b.Begin(t, sandbox.Exec{Argv: []string{"sh", "-c", "trap '' INT TERM; sleep 600 & wait; sleep 600"}, Deadline: Boottime() + 100*time.Millisecond})
 	if o := b.Await(t, id); o.Exit.Cause != sandbox.CauseWallTimeout || o.Exit.Code != 128+9 {
 		t.Errorf("one that ignores the interrupt: got %+v, want a kill", o.Exit)
 	}

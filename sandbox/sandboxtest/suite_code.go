@@ -57,7 +57,7 @@ func codeFails(t *testing.T, b *Box) {
 func codeInterrupted(t *testing.T, b *Box) {
 	l := linesOf(b.Language)
 	b.Code(t, l.set)
-	o := b.Await(t, b.Begin(t, sandbox.Exec{Code: l.sleep, Deadline: boottime() + 300*time.Millisecond}))
+	o := b.Await(t, b.Begin(t, sandbox.Exec{Code: l.sleep, Deadline: Boottime() + 300*time.Millisecond}))
 	if o.Exit.Cause != sandbox.CauseWallTimeout || o.Exit.StateLost {
 		t.Errorf("got %+v, want wall_timeout with the state kept", o.Exit)
 	}
@@ -69,7 +69,7 @@ func codeInterrupted(t *testing.T, b *Box) {
 func codeKilled(t *testing.T, b *Box) {
 	l := linesOf(b.Language)
 	b.Code(t, l.set)
-	o := b.Await(t, b.Begin(t, sandbox.Exec{Code: l.ignore, Deadline: boottime() + 300*time.Millisecond}))
+	o := b.Await(t, b.Begin(t, sandbox.Exec{Code: l.ignore, Deadline: Boottime() + 300*time.Millisecond}))
 	if o.Exit.Cause != sandbox.CauseWallTimeout || !o.Exit.StateLost {
 		t.Errorf("got %+v, want wall_timeout with the state lost", o.Exit)
 	}
@@ -80,6 +80,7 @@ func codeKilled(t *testing.T, b *Box) {
 
 func codeBusy(t *testing.T, b *Box) {
 	l := linesOf(b.Language)
+	b.Code(t, l.set)
 	id := b.Begin(t, sandbox.Exec{Code: l.sleep})
 	err := b.Start(t.Context(), sandbox.Exec{ID: "second", Code: l.show, OutputLimit: 1000})
 	if sandbox.KindOf(err) != sandbox.Exhausted {

@@ -33,24 +33,30 @@ type command struct {
 func (g *Guest) runCommand(x *execution, r *wire.StartRequest) error {
 	path, err := lookPath(r.GetArgv()[0])
 	if err != nil {
-		code := 127
-		if errors.Is(err, fs.ErrPermission) {
-			code = 126
+		code := 126
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			code = 127
 		}
 		g.refuse(x, r.GetArgv()[0], code, err)
 		return nil
 	}
 	c, err := g.startCommand(x, r, path)
 	if err != nil {
-		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ENOTDIR) {
-			g.refuse(x, r.GetArgv()[0], 126, err)
-			return nil
+		if wantsRoom(err) {
+			return errTooMany
 		}
-		return err
+		g.refuse(x, r.GetArgv()[0], 126, err)
+		return nil
 	}
 	x.arm(c.signal, r.GetDeadline())
 	go g.seeOff(x, c, r.GetBackground())
 	return nil
+}
+
+// wantsRoom reports whether starting a program failed for want of something
+// that others hold now. Any other failure is the program's own.
+func wantsRoom(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // refuse ends an execution whose program cannot be run.
@@ -87,7 +93,8 @@ func (g *Guest) startCommand(x *execution, r *wire.StartRequest, path string) (*
 			c.closeTaps()
 			return nil, err
 		}
-		x.stdin, files[0] = ours, theirs
+		x.takeInput(ours)
+		files[0] = theirs
 	}
 	c.group = g.groups.make()
 	pid, ended, err := g.children.start(program{
@@ -97,6 +104,7 @@ func (g *Guest) startCommand(x *execution, r *wire.StartRequest, path string) (*
 	if err != nil {
 		c.group.end()
 		c.closeTaps()
+		x.closeInput()
 		return nil, err
 	}
 	c.pid, c.ended = pid, ended

@@ -136,12 +136,28 @@ func (x *execution) finish(exit *wire.Exit) {
 	}
 	exit.Dropped = x.dropped
 	exit.Duration = int64(time.Since(x.began))
-	stdin := x.stdin
 	x.mu.Unlock()
-	if stdin != nil {
-		stdin.close()
-	}
+	x.closeInput()
 	x.out.pushEnd(&wire.Frame{Exec: x.id, Exit: exit})
+}
+
+func (x *execution) takeInput(in *input) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stdin = in
+}
+
+// input returns the stdin that can be written, or nil.
+func (x *execution) input() *input {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.stdin
+}
+
+func (x *execution) closeInput() {
+	if in := x.input(); in != nil {
+		in.close()
+	}
 }
 
 func (x *execution) running() bool {

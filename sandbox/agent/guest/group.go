@@ -31,7 +31,7 @@ type group struct {
 	name   string
 	folder *os.File // the parent; nil when the group is a mark
 	tasks  *os.File // v1: takes threads
-	procs  *os.File // takes and lists processes
+	procs  *os.File // takes processes
 }
 
 // mark is the variable that marks the processes of an execution.
@@ -44,7 +44,7 @@ func (g *groups) make() *group {
 		return x
 	}
 	x.folder = g.folder
-	x.procs = x.open("cgroup.procs", unix.O_RDWR)
+	x.procs = x.open("cgroup.procs", unix.O_WRONLY)
 	x.tasks = x.open("tasks", unix.O_WRONLY)
 	if x.procs == nil {
 		x.remove()
@@ -131,8 +131,13 @@ func (x *group) pids() []int {
 	if x.folder == nil {
 		return marked(mark + x.name)
 	}
+	f := x.open("cgroup.procs", unix.O_RDONLY) // anew: v1 keeps what a descriptor has read
+	if f == nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
 	buf := make([]byte, 16<<10)
-	n, _ := x.procs.ReadAt(buf, 0)
+	n, _ := f.Read(buf)
 	var pids []int
 	for word := range strings.FieldsSeq(string(buf[:max(n, 0)])) {
 		if pid, err := strconv.Atoi(word); err == nil && pid > 1 {

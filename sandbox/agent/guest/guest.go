@@ -140,12 +140,13 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	}
 	if k == nil {
 		var err error
-		if k, err = g.startInterpreter(x); err != nil {
+		if k, err = g.startInterpreter(x, r.GetDeadline()); err != nil {
 			return g.noInterpreter(k, err)
 		}
 		g.interpreter = k
+	} else {
+		k.arm(x, r.GetDeadline())
 	}
-	x.arm(k.signal, r.GetDeadline())
 	exit, lost := k.run(x, r.GetCode())
 	if lost {
 		k.close()

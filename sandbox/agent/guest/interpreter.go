@@ -36,8 +36,9 @@ type interpreter struct {
 
 	between budget // of output between two runs
 
-	mu      sync.Mutex
-	current *execution // nil between runs
+	mu       sync.Mutex
+	current  *execution // nil between runs
+	answered bool       // the run has said that it is done
 }
 
 // betweenLimit is how much output between two runs is kept: nobody asked for
@@ -57,8 +58,9 @@ func (b *budget) take(n int) int {
 
 var errNotReady = errors.New("the interpreter did not start")
 
-// startInterpreter starts a new one and waits until it is ready.
-func (g *Guest) startInterpreter(first *execution) (*interpreter, error) {
+// startInterpreter starts a new one for a first run, whose deadline holds
+// already, and waits until it is ready.
+func (g *Guest) startInterpreter(first *execution, deadline int64) (*interpreter, error) {
 	k := &interpreter{gone: make(chan struct{}), current: first}
 	ours, theirs, err := socketpair()
 	if err != nil {
@@ -93,6 +95,7 @@ func (g *Guest) startInterpreter(first *execution) (*interpreter, error) {
 		return nil, err
 	}
 	go k.watch()
+	k.arm(first, deadline)
 	_ = theirs.Close() // now, so that its end is seen here
 	files[3] = nil
 	return k, k.awaitReady()
@@ -133,37 +136,43 @@ func (k *interpreter) write(out *ring, stream wire.Stream, data []byte) {
 	}
 }
 
-func (k *interpreter) signal(s sandbox.Signal) {
-	if s == sandbox.Kill {
-		k.kill()
-		return
-	}
-	k.interrupt()
+// arm makes x the run that signals and its deadline are for.
+func (k *interpreter) arm(x *execution, deadline int64) {
+	k.mu.Lock()
+	k.current, k.answered = x, false
+	k.mu.Unlock()
+	x.arm(func(s sandbox.Signal) { k.signal(x, s) }, deadline)
 }
 
-// interruptEvery is how often an interrupt is repeated: an interpreter misses
-// one that comes just before it waits for the system.
-const interruptEvery = 500 * time.Millisecond
-
-// interrupt interrupts the present run until it ends or the grace is over. The
-// run after it is never hit.
-func (k *interpreter) interrupt() {
-	k.mu.Lock()
-	x := k.current
-	k.mu.Unlock()
+// signal signals the process for the sake of x, unless that is over: the run
+// after it is never hit.
+func (k *interpreter) signal(x *execution, s sandbox.Signal) {
+	if s == sandbox.Kill {
+		k.strike(x, syscall.SIGKILL)
+		return
+	}
 	for range interruptGrace / interruptEvery {
-		k.mu.Lock()
-		goesOn := x != nil && k.current == x && k.alive()
-		if goesOn {
-			signalGroup(k.pid, syscall.SIGINT)
-		}
-		k.mu.Unlock()
-		if !goesOn {
+		if !k.strike(x, syscall.SIGINT) {
 			return
 		}
 		unixPause(interruptEvery)
 	}
 }
+
+// strike sends one signal and reports whether x went on.
+func (k *interpreter) strike(x *execution, s syscall.Signal) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current != x || k.answered || !k.alive() {
+		return false
+	}
+	signalGroup(k.pid, s)
+	return true
+}
+
+// interruptEvery is how often an interrupt is repeated: an interpreter misses
+// one that comes just before it waits for the system.
+const interruptEvery = 500 * time.Millisecond
 
 func (k *interpreter) kill() {
 	signalGroup(k.pid, syscall.SIGKILL)
@@ -180,9 +189,6 @@ func (k *interpreter) alive() bool {
 
 // run runs code as x and returns how it ended. lost: the process is gone.
 func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool) {
-	k.mu.Lock()
-	k.current = x
-	k.mu.Unlock()
 	cpu, refusals := cpuTime(k.pid), k.group.refusals()
 	k.runs++
 	id := strconv.Itoa(k.runs)
@@ -193,6 +199,9 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	} else if err != nil {
 		return k.lost(), true
 	}
+	k.mu.Lock()
+	k.answered = true
+	k.mu.Unlock()
 	for _, t := range k.taps {
 		t.drain()
 	}
@@ -213,7 +222,7 @@ func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, err
 	if err := k.conn.SendRun(id, code); err != nil {
 		return nil, err
 	}
-	for range maxMessages {
+	for wrong := 0; wrong < maxWrong; {
 		m, err := k.conn.Next()
 		switch {
 		case err != nil:
@@ -222,16 +231,18 @@ func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, err
 			x.display(m.Display.MIME, m.Display.Data)
 		case m.Done != nil && m.Done.ID == id:
 			return m.Done, nil
+		default:
+			wrong++
 		}
 	}
-	return nil, errTalkative
+	return nil, errWrong
 }
 
-// maxMessages is how many messages an interpreter may send during one run. More
-// are a tenant's who keeps us busy.
-const maxMessages = 4096
+// maxWrong is how many messages out of place are passed over. More are a
+// tenant's who keeps us busy.
+const maxWrong = 16
 
-var errTalkative = errors.New("the interpreter sends too many messages")
+var errWrong = errors.New("the interpreter says what nobody asked")
 
 // lost tells how a run ended whose interpreter went away, or spoke nonsense.
 func (k *interpreter) lost() *wire.Exit {

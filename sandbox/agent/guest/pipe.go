@@ -5,6 +5,7 @@ package guest
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,10 +19,11 @@ const chunk = 32 << 10
 // one goroutine that costs no thread. Reading and handing on happen under one
 // lock, so that drain can say: what was written before now has been handed on.
 type tap struct {
-	file *os.File
-	sink func([]byte)
-	mu   sync.Mutex
-	done chan struct{} // closed at the end of the pipe
+	file   *os.File
+	sink   func([]byte)
+	mu     sync.Mutex
+	closed atomic.Bool   // nobody wants more of it
+	done   chan struct{} // closed at the end of the pipe
 }
 
 // buffers are shared: an idle pipe holds none.
@@ -49,7 +51,7 @@ func (t *tap) run() {
 		return
 	}
 	_ = raw.Read(func(fd uintptr) bool {
-		for {
+		for !t.closed.Load() {
 			n, again := t.once(int(fd), chunk)
 			if again {
 				return false // wait until there is more
@@ -58,6 +60,7 @@ func (t *tap) run() {
 				return true
 			}
 		}
+		return true
 	})
 }
 
@@ -118,7 +121,10 @@ func (t *tap) finish(wait time.Duration) {
 }
 
 // close ends the reading.
-func (t *tap) close() { _ = t.file.Close() }
+func (t *tap) close() {
+	t.closed.Store(true)
+	_ = t.file.Close()
+}
 
 // socketpair makes the two ends of a kernel's control channel: ours is in the
 // runtime's poller, the child's blocks.

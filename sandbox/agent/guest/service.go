@@ -57,14 +57,14 @@ func (s service) Signal(_ context.Context, r *wire.SignalRequest) (*wire.SignalR
 
 func (s service) WriteStdin(_ context.Context, r *wire.WriteStdinRequest) (*wire.WriteStdinReply, error) {
 	x := s.guest.find(r.GetId())
-	if x == nil || x.stdin == nil {
+	if x == nil || x.input() == nil {
 		return nil, status.Error(codes.NotFound, errUnknown.Error())
 	}
 	if r.GetClose() {
-		x.stdin.close()
+		x.input().close()
 		return &wire.WriteStdinReply{}, nil
 	}
-	n, err := x.stdin.write(r.GetOffset(), r.GetData())
+	n, err := x.input().write(r.GetOffset(), r.GetData())
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}

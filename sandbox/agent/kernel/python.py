@@ -484,6 +484,11 @@ class Kernel:
         return shown
 
     def show(self, mime, data):
+        mime = mime.split(";")[0].strip()
+        kind, _, name = mime.partition("/")
+        plain = name.replace("+", "").replace("-", "").replace(".", "")
+        if not (kind.isalpha() and plain.isalnum() and mime.isascii() and len(mime) < 100):
+            return False  # no media type, so nobody could show it
         if isinstance(data, str):
             if mime.startswith("image/") and not mime.endswith("+xml"):
                 import binascii
