@@ -50,6 +50,7 @@ func capFlavor(f sandbox.Flavor, cpus int, total int64) sandbox.Flavor {
 	if memory := int(total / mib); memory > 0 && f.MemoryMB > memory {
 		told = append(told, fmt.Sprintf("%d of %d MB of memory", memory, f.MemoryMB))
 		f.MemoryMB = memory
+		f.DiskMB = min(f.DiskMB, memory/2) // files lie in memory: a full disk is to be told, not to kill
 	}
 	if len(told) > 0 {
 		f.Capped = "this host gives " + strings.Join(told, " and ")

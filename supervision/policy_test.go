@@ -64,12 +64,12 @@ func TestHost_Arithmetic(t *testing.T) {
 }
 
 func TestCapFlavor(t *testing.T) {
-	large := sandbox.Flavor{Name: "large", CPUs: 4, MemoryMB: 4096}
+	large := sandbox.Flavor{Name: "large", CPUs: 4, MemoryMB: 4096, DiskMB: 2048}
 	if got := supervision.CapFlavor(large, 8, 8<<30); got != large {
 		t.Errorf("got %+v", got)
 	}
 	got := supervision.CapFlavor(large, 2, 1<<30)
-	if got.CPUs != 2 || got.MemoryMB != 1024 || got.Capped != "this host gives 2 of 4 CPUs and 1024 of 4096 MB of memory" {
+	if got.CPUs != 2 || got.MemoryMB != 1024 || got.DiskMB != 512 || got.Capped != "this host gives 2 of 4 CPUs and 1024 of 4096 MB of memory" {
 		t.Errorf("got %+v", got)
 	}
 }
