@@ -14,6 +14,9 @@ import (
 // that has not brought the rights that it was made for.
 const movedVariable = "SANDWARDEN_IN_NAMESPACE"
 
+// awaitIDs holds back a run in the namespace until it has its ids.
+func awaitIDs(environ []string) error { return native.AwaitIDs(environ) }
+
 // moveInside runs an ordinary user's daemon in a user namespace, in which
 // it may do what root may. The directories go along, as that run takes itself
 // for root. A host that forbids such namespaces is served all the same: the

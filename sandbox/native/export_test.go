@@ -6,3 +6,9 @@ import "github.com/sandwarden/sandwarden/sandbox"
 
 // Hangup closes the daemon's connection to an agent, as its death would.
 func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Close() }
+
+// Subordinate returns the ids that a file grants this user.
+func Subordinate(file string) (start, size int) {
+	r := subordinate(file)
+	return r.start, r.size
+}

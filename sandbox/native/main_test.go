@@ -16,6 +16,10 @@ import (
 
 // TestMain fails the package when a test left something on the host.
 func TestMain(m *testing.M) {
+	if err := native.AwaitIDs(os.Environ()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if native.NeedsUserNamespace() { // an ordinary user's run goes on inside, as the daemon does
 		code, err := native.RunInUserNamespace(context.Background(), os.Args, os.Environ())
 		if err != nil {

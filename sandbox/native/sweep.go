@@ -125,7 +125,11 @@ func killRecorded(ctx context.Context, rec record, thaw func() error) error {
 	if !isRecorded(rec) {
 		return nil
 	}
-	if err := unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	err = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+	if errors.Is(err, unix.EPERM) {
+		return nil // of an ordinary user's earlier namespace: it ends itself after its grace
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
 	}
 	if err := thaw(); err != nil {

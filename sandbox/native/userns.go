@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -35,9 +37,12 @@ func NeedsUserNamespace() bool {
 // handed on. From there everything takes the way that root takes; outside, the
 // process has no right that its user has not.
 //
-// The user has one id inside, so that all sandboxes share it: that is one of
-// the limits that [sandbox.Capabilities] calls unenforced. Kind Unavailable:
+// Where the user has been granted ids (subuid(5)), each sandbox has its own.
+// Elsewhere the user has one id inside, and all sandboxes share it: that is one
+// of the limits that [sandbox.Capabilities] calls unenforced. Kind Unavailable:
 // the host forbids such namespaces.
+//
+// The program must call [AwaitIDs] before all else.
 func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode int, err error) {
 	runtime.LockOSThread() // Pdeathsig is sent when the thread that started it ends
 	defer runtime.UnlockOSThread()
@@ -45,13 +50,11 @@ func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode i
 	cmd.Args, cmd.Env = args, environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr //nolint:forbidigo // it is this program, again
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGTERM, // it then ends its sessions, as if asked itself
-		Setpgid:     true,            // a terminal's interrupt comes through us, once
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGTERM, // it then ends its sessions, as if asked itself
+		Setpgid:    true,            // a terminal's interrupt comes through us, once
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startMapped(ctx, cmd); err != nil {
 		return 1, &sandbox.Error{
 			Op: "start", Kind: sandbox.Unavailable,
 			Detail: "this user may not make user namespaces, without which only root can make sandboxes",
@@ -66,6 +69,54 @@ func RunInUserNamespace(ctx context.Context, args, environ []string) (exitCode i
 		return failed.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// awaitVariable tells a run that its ids are still to be mapped.
+const awaitVariable = "SANDWARDEN_AWAIT_IDS"
+
+// startMapped starts cmd in its namespace with ids: many, written by programs
+// with the right to, or the one that anybody may map.
+func startMapped(ctx context.Context, cmd *exec.Cmd) error {
+	maps, ok := findIDMaps()
+	if !ok {
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		return cmd.Start()
+	}
+	wait, mapped, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.ExtraFiles = []*os.File{wait} // descriptor 3
+	cmd.Env = append(slices.Clone(cmd.Env), awaitVariable+"=1")
+	err = errors.Join(cmd.Start(), wait.Close())
+	if err == nil {
+		err = maps.write(ctx, cmd.Process.Pid)
+		if err == nil {
+			_, err = mapped.WriteString("go on")
+		}
+		if err = errors.Join(err, mapped.Close()); err != nil { // it sees the end, and ends
+			return errors.Join(err, cmd.Wait())
+		}
+		return nil
+	}
+	return errors.Join(err, mapped.Close())
+}
+
+// AwaitIDs does nothing but in a run that [RunInUserNamespace] started and that
+// waits for its ids. That one waits and then executes the program again, since
+// only who is root at the start of a program has root's rights in it.
+func AwaitIDs(environ []string) error {
+	i := slices.Index(environ, awaitVariable+"=1")
+	if i < 0 {
+		return nil
+	}
+	word, err := io.ReadAll(io.LimitReader(os.NewFile(3, "mapped"), 16))
+	if err != nil || len(word) == 0 {
+		return errors.Join(errors.New("the ids of the user namespace were not mapped"), err)
+	}
+	unix.CloseOnExec(3)
+	return syscall.Exec("/proc/self/exe", os.Args, slices.Delete(slices.Clone(environ), i, i+1))
 }
 
 // handSignalsOn gives the signals of this process to another until it is
@@ -99,9 +150,13 @@ func mappedIDs() int {
 	if err != nil {
 		return 1
 	}
-	var inside, outside, size int
-	if _, err := fmt.Sscan(strings.TrimSpace(string(data)), &inside, &outside, &size); err != nil || inside != 0 {
-		return 1
+	next := 0
+	for line := range strings.Lines(string(data)) {
+		var inside, outside, size int
+		if _, err := fmt.Sscan(line, &inside, &outside, &size); err != nil || inside != next {
+			break
+		}
+		next += size
 	}
-	return size
+	return max(next, 1)
 }
