@@ -37,7 +37,7 @@ type opener func(context.Context, config.Config, *slog.Logger) (sandbox.Backend,
 // failed, 2 when the command line was wrong.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	if err := awaitIDs(environ); err != nil {
-		fmt.Fprintln(stderr, "sandwarden: "+err.Error()) //nolint:errcheck // nobody is left to tell
+		fmt.Fprintln(stderr, "sandwarden: "+err.Error())
 		return 1
 	}
 	p := &program{args: args, environ: environ, stdout: stdout, stderr: stderr, open: openBackend, move: moveInside}

@@ -116,7 +116,7 @@ func AwaitIDs(environ []string) error {
 		return errors.Join(errors.New("the ids of the user namespace were not mapped"), err)
 	}
 	unix.CloseOnExec(3)
-	return syscall.Exec("/proc/self/exe", os.Args, slices.Delete(slices.Clone(environ), i, i+1))
+	return syscall.Exec("/proc/self/exe", os.Args, slices.Delete(slices.Clone(environ), i, i+1)) //nolint:gosec // it is this program, again
 }
 
 // handSignalsOn gives the signals of this process to another until it is

@@ -97,7 +97,7 @@ func becomeTenant(c agent.Config) error {
 	// Raw calls: those of package syscall change all threads, and only this one
 	// passes the exec.
 	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
-	if errno != 0 && !(c.UserNS && errno == unix.EPERM) { // a namespace of one id forbids it
+	if errno != 0 && (!c.UserNS || errno != unix.EPERM) { // a namespace of one id forbids it
 		return errno
 	}
 	gid, uid := uintptr(c.GID), uintptr(c.UID)
