@@ -47,21 +47,30 @@ func interpreters(c config.Config) map[sandbox.Language]string {
 	return chosen
 }
 
-// purge ends the sandboxes that a daemon left behind. No daemon may run.
-func (p *program) purge(ctx context.Context, args []string) (err error) {
-	command := newCommand("purge")
+// configured reads the arguments of a command that takes only settings. It is
+// done when they asked for help.
+func (p *program) configured(name string, args []string) (c config.Config, done bool, err error) {
+	command := newCommand(name)
 	wantsHelp, err := command.parse(args)
-	if err != nil {
-		return err
-	}
-	if wantsHelp {
-		return p.print(command.usage())
+	switch {
+	case err != nil:
+		return c, true, err
+	case wantsHelp:
+		return c, true, p.print(command.usage())
 	}
 	c, report, err := p.configuration(command)
-	if err != nil {
+	if err == nil {
+		p.warn(report)
+	}
+	return c, false, err
+}
+
+// purge ends the sandboxes that a daemon left behind. No daemon may run.
+func (p *program) purge(ctx context.Context, args []string) (err error) {
+	c, done, err := p.configured("purge", args)
+	if done || err != nil {
 		return err
 	}
-	p.warn(report)
 	if moved, err := p.move(ctx, p, c, p.logger(c)); moved {
 		return err
 	}
@@ -79,19 +88,10 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 
 // doctor says what this host can enforce.
 func (p *program) doctor(ctx context.Context, args []string) error {
-	command := newCommand("doctor")
-	wantsHelp, err := command.parse(args)
-	if err != nil {
+	c, done, err := p.configured("doctor", args)
+	if done || err != nil {
 		return err
 	}
-	if wantsHelp {
-		return p.print(command.usage())
-	}
-	c, report, err := p.configuration(command)
-	if err != nil {
-		return err
-	}
-	p.warn(report)
 	findings := doctor.Check(ctx, doctorOptions(c))
 	if err := doctor.Render(p.stdout, findings); err != nil {
 		return err

@@ -86,21 +86,3 @@ func BenchmarkWarmCode(b *testing.B) {
 		after = evaluate(b, x, sandbox.ExecID(strconv.Itoa(n)), after)
 	}
 }
-
-func BenchmarkCreate(b *testing.B) {
-	backend := openBench(b)
-	spec := sandbox.Spec{Session: "bench", Template: sandbox.Templates()[0], Flavor: sandbox.Flavors()[0]}
-	n := 0
-	for b.Loop() {
-		n++
-		x, err := backend.Create(b.Context(), sandbox.ID(fmt.Sprintf("sb-bench-%d", n)), spec)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.StopTimer()
-		if err := x.Destroy(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-	}
-}

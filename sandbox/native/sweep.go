@@ -49,7 +49,6 @@ func (b *Backend) sweep(ctx context.Context) error {
 		if err := b.endLeftover(ctx, rec); err != nil {
 			return fmt.Errorf("end %s, which an earlier daemon left: %w", rec.ID, err)
 		}
-		b.opts.Logger.Info("ended a sandbox of an earlier daemon", "sandbox", rec.ID, "session", rec.Session)
 	}
 	if b.cgroups == nil {
 		return nil
@@ -66,10 +65,20 @@ func (b *Backend) sweep(ctx context.Context) error {
 	return nil
 }
 
+// errForeign says that a process is of an ordinary user's earlier namespace, over
+// which this one has no rights. It ends itself after its grace.
+var errForeign = errors.New("the sandbox is of another user namespace")
+
 // endLeftover ends the sandbox of a record, if it still runs.
 func (b *Backend) endLeftover(ctx context.Context, rec record) error {
-	if err := killRecorded(ctx, rec, func() error { return b.thawCgroup(string(rec.ID)) }); err != nil {
+	log := b.opts.Logger.With("sandbox", rec.ID, "session", rec.Session)
+	switch err := killRecorded(ctx, rec, func() error { return b.thawCgroup(string(rec.ID)) }); {
+	case errors.Is(err, errForeign):
+		log.Warn("a sandbox of an earlier daemon is left to end itself")
+	case err != nil:
 		return err
+	default:
+		log.Info("ended a sandbox of an earlier daemon")
 	}
 	if b.cgroups != nil {
 		if err := b.endCgroup(ctx, string(rec.ID)); err != nil {
@@ -127,7 +136,7 @@ func killRecorded(ctx context.Context, rec record, thaw func() error) error {
 	}
 	err = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 	if errors.Is(err, unix.EPERM) {
-		return nil // of an ordinary user's earlier namespace: it ends itself after its grace
+		return errForeign
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
