@@ -96,7 +96,7 @@ func TestNoProcessOutlivesItsExecution(t *testing.T) {
 	x := small(t, sandbox.Templates()[0])
 	id := x.Begin(t, sandbox.Exec{Argv: []string{"/usr/bin/python3", "-c", `
 import os
-for i in range(100):
+for i in range(5):
     if os.fork() == 0:
         os.setsid()
         while True:
