@@ -118,6 +118,31 @@ func Flavors() []Flavor {
 	}
 }
 
+// A Volume is a folder of the host that every sandbox of a backend sees.
+type Volume struct {
+	HostPath string // as the operator wrote it; a relative one begins at the daemon's working directory
+	Path     string // where it is inside: absolute, and clean as of path.Clean
+	Access   Access // that was asked for
+}
+
+// An Access is what a sandbox may do in a volume.
+type Access string
+
+// The accesses. Without one a sandbox writes where the file system of the host
+// lets the volume be its own, and else reads.
+const (
+	AccessAny Access = ""
+	ReadOnly  Access = "ro"
+	ReadWrite Access = "rw" // or the daemon does not start
+)
+
+// A VolumeStatus says how a volume is mapped here.
+type VolumeStatus struct {
+	Volume   Volume
+	ReadOnly bool
+	Reason   string // why it is read-only, for people, where that was not asked for
+}
+
 // Capabilities says what a backend does on this host.
 type Capabilities struct {
 	Isolation  string   // "process", "gvisor" or "microvm"
@@ -125,6 +150,7 @@ type Capabilities struct {
 	Unenforced []string // those that this host or user cannot have
 	Freeze     bool
 	Templates  []TemplateStatus
+	Volumes    []VolumeStatus
 }
 
 // A TemplateStatus says whether a template can be used here.
