@@ -18,7 +18,7 @@ import (
 type journal struct {
 	name string
 	log  *Log // of this session; closed by end
-	all  *Log // of the daemon
+	all  *Log // of the owner
 	opts Options
 	over chan struct{} // closed by end
 

@@ -25,19 +25,19 @@ type opened struct {
 }
 
 // stop asks for the end of a session. The answer is *stopped.
-type stop struct{ name string }
+type stop struct{ ref sandbox.Ref }
 
 // stopped answers stop: the sandbox is gone.
 type stopped struct{}
 
-// list asks for all sessions. The answer is *listed.
-type list struct{}
+// list asks for the sessions of an owner. The answer is *listed.
+type list struct{ owner sandbox.Principal }
 
 // listed answers list, in order of creation.
-type listed struct{ sessions []sandbox.Session }
+type listed struct{ found []found }
 
 // find asks for one session. The answer is *found.
-type find struct{ name string }
+type find struct{ ref sandbox.Ref }
 
 // found answers find. There is no actor while the session is being made.
 type found struct {

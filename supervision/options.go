@@ -21,6 +21,8 @@ type Options struct {
 	MaxSessions  int   // 0 follows from the host's memory
 	HostSessions int   // what pids, descriptors and uids of the host allow; 0 is unknown
 	MaxMemoryMB  int64 // of the sum of flavors; 0 lets the host's free memory decide
+	MaxCPUs      int   // of the sum of flavors; 0 for no limit
+	MaxOwned     int   // sessions of one owner; 0 for no limit but those of all
 	HostCPUs     int   // 0 is unknown
 	// HostMemory returns the memory of the host, or of the container that the
 	// daemon is in, in bytes. It must not block. nil: unknown, nothing is refused for it.

@@ -12,9 +12,13 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/events"
+	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/mcp"
 	"github.com/sandwarden/sandwarden/transport/rest"
 	"github.com/sandwarden/sandwarden/transport/sse"
@@ -22,24 +26,32 @@ import (
 
 // Options are what an operator may set. The zero value is ready.
 type Options struct {
-	Logger          *slog.Logger // nil discards
-	Version         string       // of the daemon, as clients see it
-	EnableCORS      bool
-	AllowedOrigins  []string      // beside those of this machine; "*" allows all
-	AllowedHosts    []string      // beside those of this machine, where we listen on it alone; "*" allows all
-	MaxBody         int64         // bytes of a request; default 4 MiB
-	MaxCode         int           // bytes of code or of a command; default 1 MiB
-	MaxCalls        int           // requests in flight over MCP; default 4096
-	MaxMCPSessions  int           // sessions of the protocol kept; default 10000
-	MaxStreams      int           // open streams of events; default 4096
-	DefaultTimeout  time.Duration // of calls that name none; default 300 s
-	MaxTimeout      time.Duration // that a call may name; default 1800 s
-	DefaultTemplate string        // default "python"
-	DefaultFlavor   string        // default "small"
-	Templates       []string      // that calls may name; default: the built-in ones
-	Flavors         []string      // that calls may name; default: the built-in ones
-	Heartbeat       time.Duration // between signs of life on a silent stream; default 15 s
-	WriteTimeout    time.Duration // of each write to a client; default 30 s
+	Logger          *slog.Logger     // nil discards
+	Version         string           // of the daemon, as clients see it
+	Policy          Policy           // who may come in; it can be changed later
+	Volumes         []sandbox.Volume // that every sandbox sees
+	MaxBody         int64            // bytes of a request; default 4 MiB
+	MaxCode         int              // bytes of code or of a command; default 1 MiB
+	MaxCalls        int              // requests in flight over MCP; default 4096
+	MaxMCPSessions  int              // sessions of the protocol kept; default 10000
+	MaxStreams      int              // open streams of events; default 4096
+	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
+	MaxTimeout      time.Duration    // that a call may name; default 1800 s
+	DefaultTemplate string           // default "python"
+	DefaultFlavor   string           // default "small"
+	Templates       []string         // that calls may name; default: the built-in ones
+	Flavors         []string         // that calls may name; default: the built-in ones
+	Heartbeat       time.Duration    // between signs of life on a silent stream; default 15 s
+	WriteTimeout    time.Duration    // of each write to a client; default 30 s
+	ReadTimeout     time.Duration    // of a request's body; default 30 s
+}
+
+// A Policy says who may come in. The zero value lets in who is on this machine.
+type Policy struct {
+	Keeper         door.Keeper // knows the tokens; nil needs none
+	EnableCORS     bool
+	AllowedOrigins []string // beside those of this machine; "*" allows all
+	AllowedHosts   []string // beside those of this machine, where we listen on it alone; "*" allows all
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +87,7 @@ func (o Options) withDefaults() Options {
 type Handler struct {
 	sessions Sessions
 	options  Options
+	policy   atomic.Pointer[Policy]
 	mcp      *mcp.Handler
 	events   *events.Handler
 	rest     *rest.Handler
@@ -85,13 +98,14 @@ type Handler struct {
 func New(sessions Sessions, options Options) *Handler {
 	options = options.withDefaults()
 	h := &Handler{sessions: sessions, options: options, streams: sse.NewStreams(options.MaxStreams)}
+	h.SetPolicy(options.Policy)
 	h.mcp = mcp.New(sessions, mcp.Options{
 		Logger: options.Logger, Version: options.Version, Status: http.HandlerFunc(h.status),
 		MaxBody: options.MaxBody, MaxCode: options.MaxCode, MaxCalls: options.MaxCalls, MaxSessions: options.MaxMCPSessions,
 		DefaultTimeout: options.DefaultTimeout, MaxTimeout: options.MaxTimeout,
 		DefaultTemplate: options.DefaultTemplate, DefaultFlavor: options.DefaultFlavor,
 		Templates: options.Templates, Flavors: options.Flavors,
-		Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
+		Volumes: options.Volumes, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout, ReadTimeout: options.ReadTimeout,
 	})
 	h.events = events.New(sessions, h.streams, events.Options{
 		Logger: options.Logger, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
@@ -99,6 +113,9 @@ func New(sessions Sessions, options Options) *Handler {
 	h.rest = rest.New(sessions, rest.Options{Logger: options.Logger, WriteTimeout: options.WriteTimeout})
 	return h
 }
+
+// SetPolicy changes who may come in from now on. Streams that are open stay.
+func (h *Handler) SetPolicy(p Policy) { h.policy.Store(&p) }
 
 // Shutdown ends what would keep an [http.Server] from shutting down: streams,
 // and calls that outlived their connections, for which it waits until ctx ends.
@@ -109,20 +126,56 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = identified(w, r)
 	if h.options.Logger.Enabled(r.Context(), slog.LevelDebug) {
 		logged := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w = logged
 		defer h.access(r, logged, time.Now())
 	}
 	defer h.recovered(w, r)
-	if refusal := h.foreign(r); refusal != "" {
+	policy := h.policy.Load()
+	if refusal := policy.foreign(r); refusal != "" {
+		h.turnedAway(r, refusal)
 		writeDetail(w, http.StatusForbidden, refusal)
 		return
 	}
-	if h.cors(w, r) {
+	if policy.cors(w, r) {
 		return
 	}
+	if policy.Keeper != nil && !isOpen(r) {
+		entered, refusal := door.Enter(policy.Keeper, r)
+		if entered == nil {
+			h.turnedAway(r, refusal)
+			unauthorized(w, r, refusal)
+			return
+		}
+		r = entered
+	}
 	h.route(w, r)
+}
+
+// isOpen reports whether a request is answered to anybody: what health checks
+// ask, which tells nothing of anybody's sessions.
+func isOpen(r *http.Request) bool {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return read && (r.URL.Path == "/" || r.URL.Path == "/health" || r.URL.Path == "/ready")
+}
+
+// turnedAway notes who was not let in, and why.
+func (h *Handler) turnedAway(r *http.Request, why string) {
+	h.options.Logger.InfoContext(r.Context(), "Connection refused", "addr", r.RemoteAddr, "path", r.URL.Path, "err", why)
+}
+
+// unauthorized answers who has no token, as the path's clients expect it.
+func unauthorized(w http.ResponseWriter, r *http.Request, refusal string) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="sandwarden"`)
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		f := fault.Invalid("Unauthorized: " + refusal)
+		f.Status = http.StatusUnauthorized
+		f.WriteProblem(w)
+		return
+	}
+	writeDetail(w, http.StatusUnauthorized, "Unauthorized: "+refusal)
 }
 
 // route is the table of paths.

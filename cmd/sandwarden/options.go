@@ -48,13 +48,16 @@ func transportOptions(c config.Config, logger *slog.Logger) transport.Options {
 	return transport.Options{
 		Logger:         logger.With("part", "transport"),
 		Version:        release(),
-		EnableCORS:     c.EnableCORS,
-		AllowedOrigins: c.AllowedOrigins,
-		AllowedHosts:   c.AllowedHosts,
+		Policy:         policyOf(c),
 		MaxBody:        c.BodyBytes,
 		MaxCode:        int(c.CodeBytes),
 		DefaultTimeout: c.ExecutionTimeout,
 		MaxTimeout:     c.MaxExecutionTime,
 		DefaultFlavor:  c.DefaultFlavor,
 	}
+}
+
+// policyOf is who may come in.
+func policyOf(c config.Config) transport.Policy {
+	return transport.Policy{EnableCORS: c.EnableCORS, AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts}
 }

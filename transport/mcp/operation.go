@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 )
 
@@ -29,9 +30,9 @@ func (h *Handler) perform(ctx context.Context, op operation, follow func(sandbox
 	case executeCode, executeCommand:
 		return h.execute(ctx, op, follow)
 	case getSessions:
-		out.sessions, err = h.listed(ctx, op.session)
+		out.sessions, err = h.listed(ctx, op)
 	case stopSession:
-		err = h.sessions.Stop(ctx, op.session)
+		err = h.sessions.Stop(ctx, door.Ref(ctx, op.session))
 		out.found = err == nil
 		if sandbox.KindOf(err) == sandbox.NotFound {
 			err = nil
@@ -49,7 +50,7 @@ func (h *Handler) execute(ctx context.Context, op operation, follow func(sandbox
 		op.timeout = h.options.DefaultTimeout
 	}
 	request := op.request()
-	request.Follow = follow
+	request.Owner, request.Follow = door.Principal(ctx), follow
 	result, err := h.sessions.Execute(ctx, request)
 	out := outcome{op: op, result: result, began: err == nil}
 	switch {
@@ -72,9 +73,9 @@ func (h *Handler) named(op operation) *operation {
 
 // listed returns all sessions in the order of their creation, or the one that
 // is asked for, or none.
-func (h *Handler) listed(ctx context.Context, name string) ([]sandbox.Session, error) {
-	if name != "" {
-		s, err := h.sessions.Find(ctx, name)
+func (h *Handler) listed(ctx context.Context, op operation) ([]sandbox.Session, error) {
+	if op.session != "" {
+		s, err := h.sessions.Find(ctx, door.Ref(ctx, op.session))
 		switch {
 		case err == nil:
 			return []sandbox.Session{s}, nil
@@ -83,7 +84,7 @@ func (h *Handler) listed(ctx context.Context, name string) ([]sandbox.Session, e
 		}
 		return nil, err
 	}
-	all, err := h.sessions.List(ctx)
+	all, err := h.sessions.List(ctx, sandbox.SessionQuery{Owner: door.Principal(ctx), Usage: op.usage})
 	slices.SortStableFunc(all, func(a, b sandbox.Session) int { return a.Created.Compare(b.Created) })
 	return all, err
 }

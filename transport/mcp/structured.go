@@ -71,7 +71,7 @@ func (h *Handler) structured(out *outcome) json.RawMessage {
 	switch {
 	case out.fault != nil && !out.began:
 	case out.op.tool == getSessions:
-		dst = appendSessions(plainjson.AppendName(dst, "sessions"), out.sessions)
+		dst = appendSessions(plainjson.AppendName(dst, "sessions"), out.sessions, time.Now())
 	case out.op.tool == stopSession:
 		dst = plainjson.BoolMember(dst, "success", out.found)
 		dst = plainjson.StringMember(dst, "session_id", out.op.session)
@@ -173,7 +173,7 @@ func appendRich(dst []byte, all []sandbox.Rich) []byte {
 	return dst
 }
 
-func appendSessions(dst []byte, sessions []sandbox.Session) []byte {
+func appendSessions(dst []byte, sessions []sandbox.Session, now time.Time) []byte {
 	dst = append(dst, '[')
 	for i := range sessions {
 		s := &sessions[i]
@@ -188,7 +188,14 @@ func appendSessions(dst []byte, sessions []sandbox.Session) []byte {
 		}
 		dst = plainjson.StringMember(dst, "created_at", s.Created.UTC().Format(time.RFC3339Nano))
 		dst = plainjson.StringMember(dst, "last_accessed", s.LastUsed.UTC().Format(time.RFC3339Nano))
+		dst = plainjson.IntMember(dst, "age_ms", now.Sub(s.Created).Milliseconds())
+		dst = plainjson.IntMember(dst, "idle_ms", max(0, now.Sub(s.LastUsed).Milliseconds()))
 		dst = plainjson.IntMember(dst, "running", int64(s.Running))
+		if u := s.Usage; u != nil && u.MemoryBytes >= 0 {
+			dst = plainjson.IntMember(dst, "memory_bytes", u.MemoryBytes)
+			dst = plainjson.IntMember(dst, "cpu_ms", u.CPU.Milliseconds())
+			dst = plainjson.IntMember(dst, "tasks", int64(u.Tasks))
+		}
 		dst = plainjson.IntMember(dst, "restarts", int64(s.Restarts))
 		dst = optional(dst, "capped", s.Flavor.Capped)
 		dst = appendUnenforced(dst, s.Unenforced)
