@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -44,10 +45,13 @@ func isImage(mime string) bool { return mime == "image/png" || mime == "image/jp
 
 // advised is the message of a fault and what to do about it.
 func advised(out *outcome) string {
-	if out.fault.Remedy == "" {
-		return out.fault.Message
+	said := out.fault.Message
+	for _, more := range []string{out.fault.More, out.fault.Remedy} {
+		if more != "" && !strings.Contains(said, more) {
+			said += ". " + more
+		}
 	}
-	return out.fault.Message + ". " + out.fault.Remedy
+	return said
 }
 
 // plainText is the text of a result; where work was ended, what it put out and
@@ -93,7 +97,7 @@ func appendFault(dst []byte, out *outcome) []byte {
 	f := out.fault
 	dst = plainjson.StringMember(dst, "message", f.Message)
 	dst = plainjson.StringMember(dst, "kind", f.Kind.String())
-	dst = optional(dst, "remedy", f.Remedy)
+	dst = optional(optional(dst, "more", f.More), "remedy", f.Remedy)
 	if f.Data != nil {
 		dst = f.Data.AppendMembers(dst)
 	}
