@@ -40,7 +40,11 @@ type Options struct {
 	// Memory is what all sandboxes may use together, in bytes; zero is the
 	// host's memory less a reserve.
 	Memory int64
-	Logger *slog.Logger // discards when nil
+	// CgroupParent is a control group, named from the root of each hierarchy,
+	// in which those of sandboxes are made, such as a slice of systemd. Empty
+	// is the highest place that is the daemon's to use.
+	CgroupParent string
+	Logger       *slog.Logger // discards when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -135,7 +139,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 // openCgroups opens the host's cgroups. Without them sandboxes need the
 // operator's leave.
 func (b *Backend) openCgroups(ctx context.Context) error {
-	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(b.opts.StateDir), Memory: b.opts.Memory, Logger: b.opts.Logger})
+	host, err := cgroup.Open(ctx, cgroup.Options{
+		Instance: instance(b.opts.StateDir), Parent: b.opts.CgroupParent, Memory: b.opts.Memory, Logger: b.opts.Logger,
+	})
 	if err != nil {
 		b.unenforced = []string{"memory", "pids", "cpu"}
 		return b.permitted(err)
