@@ -44,7 +44,8 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	for _, warning := range report.Warnings {
 		logger.WarnContext(ctx, warning, "part", "config") //nolint:sloglint // the text is the message
 	}
-	defer ignoreSignals(ctx, logger)()
+	manager := newNotifier(logger)
+	defer ignoreSignals(ctx, manager, logger)()
 	locks, err := lockDirectories(c.StateDir, c.RuntimeDir)
 	if err != nil {
 		return err
@@ -63,11 +64,14 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	}
 	failed := d.start(listeners)
 	p.announce(c, d.backend, logger)
+	manager.ready(baseURL(c), d.backend.Ready())
+	defer manager.watch(life, d.sessions.Overview)()
 	select {
 	case <-ctx.Done():
 		logger.InfoContext(life, "shutting down", "sessions", "destroy")
 	case err = <-failed:
 	}
+	manager.stopping()
 	return errors.Join(err, d.stop(life, c.DrainTimeout))
 }
 
@@ -94,7 +98,7 @@ func (p *program) serveConfiguration(args []string) (c config.Config, report con
 
 // ignoreSignals keeps the daemon alive when its terminal or the reader of its
 // log goes away. It returns how to stop that.
-func ignoreSignals(ctx context.Context, logger *slog.Logger) (stop func()) {
+func ignoreSignals(ctx context.Context, manager *notifier, logger *slog.Logger) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGPIPE)
 	ended := make(chan struct{})
@@ -102,7 +106,7 @@ func ignoreSignals(ctx context.Context, logger *slog.Logger) (stop func()) {
 		defer close(ended)
 		for s := range signals {
 			if s == syscall.SIGHUP {
-				logger.InfoContext(ctx, "nothing to reload on this signal", "signal", s.String())
+				manager.reload(func() { logger.InfoContext(ctx, "nothing to reload on this signal", "signal", s.String()) })
 			}
 		}
 	}()
