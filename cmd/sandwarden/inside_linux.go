@@ -29,7 +29,7 @@ func moveInside(ctx context.Context, p *program, c config.Config, logger *slog.L
 	// The watchdog named this process; that one does the work, and may feed it.
 	environ := slices.DeleteFunc(slices.Clone(p.environ), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	environ = append(environ, movedVariable+"=1", "SANDWARDEN_STATE_DIR="+c.StateDir, "SANDWARDEN_RUNTIME_DIR="+c.RuntimeDir)
-	status, err := native.RunInUserNamespace(ctx, p.args, environ)
+	status, err := native.RunInUserNamespace(ctx, underOwnName(p.args), environ)
 	switch {
 	case sandbox.KindOf(err) == sandbox.Unavailable:
 		logger.WarnContext(ctx, "this user may not make user namespaces", "err", explain(err))

@@ -78,11 +78,16 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 // closed joins what the end of the locks says to an error.
 func closed(err error, l locks) error { return errors.Join(err, l.release()) }
 
+// serveCommand makes the subcommand serve.
+func serveCommand() (c *command, check *bool) {
+	c = newCommand("serve")
+	return c, c.flags.Bool("check-config", false, "only say whether the configuration is valid")
+}
+
 // serveConfiguration reads the arguments of serve. It is done when those asked
 // for help or a check only.
 func (p *program) serveConfiguration(args []string) (c config.Config, report config.Report, done bool, err error) {
-	command := newCommand("serve")
-	check := command.flags.Bool("check-config", false, "only say whether the configuration is valid")
+	command, check := serveCommand()
 	wantsHelp, err := command.parse(args)
 	switch {
 	case err != nil:
