@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 		"mcp-server": main,
 		"mcp_server": main,
 		"fakewarden": fakeMain,
+		"confined":   confinedMain,
 	})
 }
 
