@@ -58,7 +58,7 @@ func confine() error {
 	if os.Getuid() != 0 {
 		return nil
 	}
-	for _, capability := range []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE} {
+	for _, capability := range []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_NET_ADMIN} {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func confined(t *testing.T, p *place) *place {
 // A container that forbids namespaces is served all the same, and whoever calls
 // learns which words to add to it.
 func TestContainer_SaysWhichFlags(t *testing.T) {
-	const asRoot = "add to the container's securityContext: capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}, seccompProfile: {type: Unconfined}"
+	const asRoot = "add to the container's securityContext: capabilities: {add: [NET_ADMIN, SYS_ADMIN, SYS_PTRACE]}, seccompProfile: {type: Unconfined}"
 	for name, test := range map[string]struct {
 		somewhere func(*testing.T, ...string) *place
 		environ   []string

@@ -9,3 +9,6 @@ type watched struct{ testscript.TestingM }
 
 // confinedMain has nothing to confine.
 func confinedMain() {}
+
+// servicedMain has nothing to confine, either.
+func servicedMain() {}

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		"mcp_server": main,
 		"fakewarden": fakeMain,
 		"confined":   confinedMain,
+		"serviced":   servicedMain,
 	})
 }
 

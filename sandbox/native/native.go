@@ -153,7 +153,9 @@ func (b *Backend) openCgroups(ctx context.Context) error {
 		return b.permitted(err)
 	}
 	b.cgroups = host
-	b.enforced, b.unenforced = host.Enforced()
+	if b.enforced, b.unenforced = host.Enforced(); len(b.unenforced) > 0 {
+		_, b.limits = doctor.Explain(ctx)
+	}
 	return nil
 }
 
@@ -255,11 +257,16 @@ var errNoRights = errors.New("no CAP_SYS_ADMIN, and no user namespace in which t
 // unavailable tells why there can be no sandbox in words that a client may
 // see: of the container that withholds something, if that is what it is.
 func unavailable(ctx context.Context, err error) error {
-	if e, ok := errors.AsType[*sandbox.Error](err); ok && e.Kind == sandbox.Unavailable {
-		return e
+	told, ok := errors.AsType[*sandbox.Error](err)
+	ok = ok && told.Kind == sandbox.Unavailable
+	if ok && told.Op != opTemplate {
+		return told
 	}
 	what, remedy := doctor.Explain(ctx)
-	if what == "" {
+	switch {
+	case what == "" && ok:
+		return told
+	case what == "":
 		what = "this host cannot make sandboxes"
 	}
 	if remedy == "" {

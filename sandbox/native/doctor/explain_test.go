@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 )
 
-// What containers give to root by default: not CAP_SYS_ADMIN and CAP_SYS_PTRACE.
+// What containers give to root by default: not all that is needed.
 const (
 	statusDefault = "CapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n"
 	statusNobody  = "CapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n"
@@ -31,14 +31,14 @@ func TestExplain(t *testing.T) {
 				".dockerenv": "", "proc/self/status": statusDefault, "proc/self/mountinfo": groupsRO + maskedKcore,
 				"proc/self/attr/current": "docker-default (enforce)\n", "proc/self/uid_map": "0 0 4294967295\n",
 			},
-			what:   "this container (Docker) withholds what sandboxes need: missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an AppArmor profile, control groups that are mounted read-only",
-			remedy: "add to docker run: --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined --security-opt apparmor=unconfined",
+			what:   "this container (Docker) withholds what sandboxes need: missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an AppArmor profile, control groups that are mounted read-only",
+			remedy: "add to docker run: --cap-add NET_ADMIN --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined --security-opt apparmor=unconfined",
 		},
 		"docker, another user": {
 			uid: 1000, noUsers: true,
 			files:  map[string]string{".dockerenv": "", "proc/self/status": statusNobody, "proc/self/mountinfo": groupsRO},
-			what:   "this container (Docker) withholds what sandboxes need: no root, and no user namespaces for others, missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter",
-			remedy: "add to docker run: --user 0 --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined",
+			what:   "this container (Docker) withholds what sandboxes need: no root, and no user namespaces for others, missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter",
+			remedy: "add to docker run: --user 0 --cap-add NET_ADMIN --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined",
 		},
 		"docker, read-only groups alone": {
 			files:  map[string]string{".dockerenv": "", "proc/self/status": statusAll, "proc/self/mountinfo": groupsRO},
@@ -57,26 +57,26 @@ func TestExplain(t *testing.T) {
 				"run/.containerenv": "engine=\"podman-4.3.1\"", "proc/self/status": statusDefault, "proc/self/mountinfo": groupsRO,
 				"proc/self/attr/current": "system_u:system_r:container_t:s0:c1,c2\x00",
 			},
-			what:   "this container (Podman) withholds what sandboxes need: missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an SELinux label, control groups that are mounted read-only",
-			remedy: "add to podman run: --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined --security-opt label=disable --security-opt unmask=/sys/fs/cgroup",
+			what:   "this container (Podman) withholds what sandboxes need: missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an SELinux label, control groups that are mounted read-only",
+			remedy: "add to podman run: --cap-add NET_ADMIN --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined --security-opt label=disable --security-opt unmask=/sys/fs/cgroup",
 		},
 		"kubernetes": {
 			files: map[string]string{
 				".dockerenv": "", "proc/self/environ": "PATH=/bin\x00KUBERNETES_SERVICE_HOST=10.0.0.1\x00", "proc/self/status": statusDefault,
 				"proc/self/mountinfo": groupsRO, "proc/self/attr/apparmor/current": "cri-containerd.apparmor.d (enforce)\n",
 			},
-			what:   "this container (Kubernetes) withholds what sandboxes need: missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an AppArmor profile, control groups that are mounted read-only",
-			remedy: "add to the container's securityContext: capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}, seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}",
+			what:   "this container (Kubernetes) withholds what sandboxes need: missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter, an AppArmor profile, control groups that are mounted read-only",
+			remedy: "add to the container's securityContext: capabilities: {add: [NET_ADMIN, SYS_ADMIN, SYS_PTRACE]}, seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}",
 		},
 		"nspawn": {
 			files:  map[string]string{"run/host/container-manager": "systemd-nspawn\n", "proc/self/status": statusDefault},
-			what:   "this container (systemd-nspawn) withholds what sandboxes need: missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter",
-			remedy: "add to systemd-nspawn: --capability=CAP_SYS_ADMIN,CAP_SYS_PTRACE --system-call-filter=@mount",
+			what:   "this container (systemd-nspawn) withholds what sandboxes need: missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE), a seccomp filter",
+			remedy: "add to systemd-nspawn: --capability=CAP_NET_ADMIN,CAP_SYS_ADMIN,CAP_SYS_PTRACE --system-call-filter=@mount",
 		},
 		"a unit that takes too much": {
 			files:  map[string]string{"proc/self/status": statusDefault, "proc/self/attr/current": "unconfined\n"},
-			what:   "the daemon is started with less than sandboxes need: missing capabilities (CAP_SYS_ADMIN, CAP_SYS_PTRACE)",
-			remedy: "in a unit, CapabilityBoundingSet= must have CAP_SYS_ADMIN CAP_SYS_PTRACE; in a container, docker run --cap-add SYS_ADMIN --cap-add SYS_PTRACE",
+			what:   "the daemon is started with less than sandboxes need: missing capabilities (CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE)",
+			remedy: "in a unit, CapabilityBoundingSet= must have CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE; in a container, docker run --cap-add NET_ADMIN --cap-add SYS_ADMIN --cap-add SYS_PTRACE",
 		},
 		"an ordinary user of a host that allows none": {
 			uid: 1000, noUsers: true, files: map[string]string{"proc/sys/user/max_user_namespaces": "0\n"},
@@ -123,7 +123,7 @@ func TestContainer_HasWords(t *testing.T) {
 
 // Doctor says it in the same words as the daemon.
 func TestCheck_InContainers(t *testing.T) {
-	for file, want := range map[string]string{".dockerenv": "docker run: --cap-add SYS_ADMIN", "run/.containerenv": "podman run: --cap-add SYS_ADMIN"} {
+	for file, want := range map[string]string{".dockerenv": "docker run: --cap-add NET_ADMIN --cap-add SYS_ADMIN", "run/.containerenv": "podman run: --cap-add NET_ADMIN --cap-add SYS_ADMIN"} {
 		h := good(0)
 		h.root.(fstest.MapFS)[file] = &fstest.MapFile{}
 		h.set("proc/self/status", statusDefault)
