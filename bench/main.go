@@ -56,14 +56,7 @@ func allSteps() []step {
 // is used. It stops early when ctx ends.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o Options
-	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.URL, "url", "http://localhost:8775", "where the daemon is")
-	flags.IntVar(&o.N, "n", 0, "sessions of create and hold (default 100), lines of stream (5000)")
-	flags.IntVar(&o.Clients, "clients", 0, "clients of warm and create (default 1), hold (4), readers of stream (20)")
-	flags.DurationVar(&o.Duration, "duration", 5*time.Second, "how long warm runs")
-	flags.StringVar(&o.Python, "python", defaultPython(), "the interpreter of the baseline")
-	file := flags.String("json", "", "a file to write the report to, as JSON")
+	flags, file := newFlags(&o)
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err := io.WriteString(stdout, usage+flags.FlagUsages())
@@ -85,6 +78,35 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	return err
+}
+
+// newFlags makes the command's flags, which fill o, and the name of the file
+// that the report is to be written to.
+func newFlags(o *Options) (flags *pflag.FlagSet, file *string) {
+	flags = pflag.NewFlagSet("bench", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.URL, "url", "http://localhost:8775", "where the daemon is")
+	flags.IntVar(&o.N, "n", 0, "sessions of create and hold (default 100), lines of stream (5000)")
+	flags.IntVar(&o.Clients, "clients", 0, "clients of warm and create (default 1), hold (4), readers of stream (20)")
+	flags.DurationVar(&o.Duration, "duration", 5*time.Second, "how long warm runs")
+	flags.StringVar(&o.Python, "python", defaultPython(), "the interpreter of the baseline")
+	file = flags.String("json", "", "a file to write the report to, as JSON")
+	return flags, file
+}
+
+// Flags returns the command's flags, for those who tell of them.
+func Flags() *pflag.FlagSet {
+	flags, _ := newFlags(&Options{})
+	return flags
+}
+
+// Workloads returns what the command can be asked for.
+func Workloads() []string {
+	var names []string
+	for _, s := range steps() {
+		names = append(names, s.workload)
+	}
+	return append(names, "all")
 }
 
 func choose(names []string) ([]step, error) {

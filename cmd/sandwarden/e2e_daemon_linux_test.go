@@ -76,6 +76,14 @@ func (p *place) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// arguments are those with which it serves: under an old name none is needed.
+func (p *place) arguments(port int) []string {
+	if slices.Contains(oldNames(), filepath.Base(p.program)) {
+		return []string{"--port", strconv.Itoa(port)}
+	}
+	return []string{"serve", "--port", strconv.Itoa(port)}
+}
+
 // records returns what the state directory names of sandboxes.
 func (p *place) records() []string {
 	names, _ := filepath.Glob(filepath.Join(p.state, "sandboxes", "*"))
@@ -136,7 +144,7 @@ func (p *place) start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s := &server{
-		place: p, cmd: p.command("serve", "--port", strconv.Itoa(port)), url: fmt.Sprintf("http://localhost:%d", port),
+		place: p, cmd: p.command(p.arguments(port)...), url: fmt.Sprintf("http://localhost:%d", port),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 		log:    &serverLog{ready: make(chan struct{})}, exited: make(chan struct{}),
 	}

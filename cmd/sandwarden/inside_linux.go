@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -25,8 +26,10 @@ func moveInside(ctx context.Context, p *program, c config.Config, logger *slog.L
 	if p.variable(movedVariable) != "" || !native.NeedsUserNamespace() {
 		return false, nil
 	}
-	environ := append(slices.Clone(p.environ), movedVariable+"=1", "SANDWARDEN_STATE_DIR="+c.StateDir, "SANDWARDEN_RUNTIME_DIR="+c.RuntimeDir)
-	status, err := native.RunInUserNamespace(ctx, p.args, environ)
+	// The watchdog named this process; that one does the work, and may feed it.
+	environ := slices.DeleteFunc(slices.Clone(p.environ), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
+	environ = append(environ, movedVariable+"=1", "SANDWARDEN_STATE_DIR="+c.StateDir, "SANDWARDEN_RUNTIME_DIR="+c.RuntimeDir)
+	status, err := native.RunInUserNamespace(ctx, underOwnName(p.args), environ)
 	switch {
 	case sandbox.KindOf(err) == sandbox.Unavailable:
 		logger.WarnContext(ctx, "this user may not make user namespaces", "err", explain(err))

@@ -28,7 +28,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(watched{m}, map[string]func(){
 		"sandwarden": main,
 		"mcp-server": main,
+		"mcp_server": main,
 		"fakewarden": fakeMain,
+		"confined":   confinedMain,
+		"serviced":   servicedMain,
 	})
 }
 
@@ -128,6 +131,15 @@ func TestRun_ExitStatus(t *testing.T) {
 		"unknown flag":       {args: []string{"sandwarden", "serve", "--prot", "1"}, status: 2, stderr: "unknown flag: --prot\nUsage: sandwarden serve"},
 		"flag of the old":    {args: []string{"/usr/bin/mcp-server", "--nonsense"}, status: 2, stderr: "unknown flag: --nonsense"},
 		"check of the old":   {args: []string{"mcp-server", "--check-config"}, stdout: "Configuration is valid\n"},
+		"version of the old": {args: []string{"mcp_server", "--version"}, stdout: "sandwarden "},
+		"old with a command": {args: []string{"/opt/bin/mcp-server", "config", "--check"}, stdout: "Configuration is valid\n"},
+		"old with version":   {args: []string{"mcp-server", "version"}, stdout: "sandwarden "},
+		"old with no such":   {args: []string{"mcp_server", "srve"}, status: 2, stderr: `serve takes no argument "srve"`},
+		"help of the old":    {args: []string{"mcp_server", "--help"}, stdout: "--enable-cors"},
+		"flag --version":     {args: []string{"sandwarden", "--version"}, stdout: "sandwarden "},
+		"completion":         {args: []string{"sandwarden", "completion", "bash"}, stdout: "complete -o default -F _sandwarden sandwarden mcp-server mcp_server\n"},
+		"completion of none": {args: []string{"sandwarden", "completion"}, status: 2, stderr: "Usage: sandwarden completion bash|zsh|fish\n"},
+		"completion unknown": {args: []string{"sandwarden", "completion", "tcsh"}, status: 2, stderr: `does not know the shell "tcsh"`},
 		"argument":           {args: []string{"sandwarden", "config", "port"}, status: 2, stderr: `config takes no argument "port"`},
 		"check":              {args: []string{"sandwarden", "config", "--check"}, stdout: "Configuration is valid\n"},
 		"check that fails":   {args: []string{"sandwarden", "config", "--check"}, environ: []string{"MSB_MAX_SESSIONS=0"}, status: 1, stderr: "Configuration error: MSB_MAX_SESSIONS must be a positive integer, got 0\n"},

@@ -7,12 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"github.com/sandwarden/sandwarden/bench"
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -77,50 +75,6 @@ type usageError struct{ what, usage string }
 // Error returns what is wrong.
 func (e *usageError) Error() string { return e.what }
 
-const help = `sandwarden serves sandboxes over MCP.
-
-Usage: sandwarden <command> [flags]
-
-  serve    start the daemon
-  config   print the effective configuration; --check only checks it
-  doctor   say what this host can enforce, and how to get what is missing
-  bench    measure a running daemon: warm, create, hold, stream or all
-  purge    end the sandboxes that a daemon left behind
-  version  print the version
-  help     print this
-
-sandwarden <command> --help lists the flags. sandwarden config --help lists
-every setting, with its name in the file and in the environment.
-`
-
-// dispatch runs the command that the arguments name.
-func (p *program) dispatch(ctx context.Context, args []string) error {
-	if len(args) > 0 && filepath.Base(args[0]) == "mcp-server" { // what users of the original start
-		return p.serve(ctx, args[1:])
-	}
-	if len(args) < 2 {
-		return p.print(help)
-	}
-	command, rest := args[1], args[2:]
-	switch command {
-	case "serve":
-		return p.serve(ctx, rest)
-	case "config":
-		return p.config(rest)
-	case "doctor":
-		return p.doctor(ctx, rest)
-	case "bench":
-		return bench.Main(ctx, rest, p.stdout, p.stderr)
-	case "purge":
-		return p.purge(ctx, rest)
-	case "version", "--version":
-		return p.print(versionLine() + "\n")
-	case "help", "--help", "-h":
-		return p.print(help)
-	}
-	return &usageError{what: fmt.Sprintf("there is no command %q", command), usage: "Run sandwarden help for the commands.\n"}
-}
-
 func (p *program) print(text string) error {
 	_, err := io.WriteString(p.stdout, text)
 	return err
@@ -165,10 +119,15 @@ func (p *program) configuration(c *command) (config.Config, config.Report, error
 	return config.Load(config.Sources{Flags: c.flags, Environ: p.environ, UID: os.Getuid()})
 }
 
+// configCommand makes the subcommand config.
+func configCommand() (c *command, check *bool) {
+	c = newCommand("config")
+	return c, c.flags.Bool("check", false, "only say whether the configuration is valid")
+}
+
 // config prints or checks the configuration.
-func (p *program) config(args []string) error {
-	c := newCommand("config")
-	check := c.flags.Bool("check", false, "only say whether the configuration is valid")
+func (p *program) config(_ context.Context, args []string) error {
+	c, check := configCommand()
 	wantsHelp, err := c.parse(args)
 	switch {
 	case err != nil:

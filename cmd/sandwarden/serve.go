@@ -44,7 +44,8 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	for _, warning := range report.Warnings {
 		logger.WarnContext(ctx, warning, "part", "config") //nolint:sloglint // the text is the message
 	}
-	defer ignoreSignals(ctx, logger)()
+	manager := newNotifier(logger)
+	defer ignoreSignals(ctx, manager, logger)()
 	locks, err := lockDirectories(c.StateDir, c.RuntimeDir)
 	if err != nil {
 		return err
@@ -63,22 +64,30 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	}
 	failed := d.start(listeners)
 	p.announce(c, d.backend, logger)
+	manager.ready(baseURL(c), d.backend.Ready())
+	defer manager.watch(life, d.sessions.Overview)()
 	select {
 	case <-ctx.Done():
 		logger.InfoContext(life, "shutting down", "sessions", "destroy")
 	case err = <-failed:
 	}
+	manager.stopping()
 	return errors.Join(err, d.stop(life, c.DrainTimeout))
 }
 
 // closed joins what the end of the locks says to an error.
 func closed(err error, l locks) error { return errors.Join(err, l.release()) }
 
+// serveCommand makes the subcommand serve.
+func serveCommand() (c *command, check *bool) {
+	c = newCommand("serve")
+	return c, c.flags.Bool("check-config", false, "only say whether the configuration is valid")
+}
+
 // serveConfiguration reads the arguments of serve. It is done when those asked
 // for help or a check only.
 func (p *program) serveConfiguration(args []string) (c config.Config, report config.Report, done bool, err error) {
-	command := newCommand("serve")
-	check := command.flags.Bool("check-config", false, "only say whether the configuration is valid")
+	command, check := serveCommand()
 	wantsHelp, err := command.parse(args)
 	switch {
 	case err != nil:
@@ -94,7 +103,7 @@ func (p *program) serveConfiguration(args []string) (c config.Config, report con
 
 // ignoreSignals keeps the daemon alive when its terminal or the reader of its
 // log goes away. It returns how to stop that.
-func ignoreSignals(ctx context.Context, logger *slog.Logger) (stop func()) {
+func ignoreSignals(ctx context.Context, manager *notifier, logger *slog.Logger) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGPIPE)
 	ended := make(chan struct{})
@@ -102,7 +111,7 @@ func ignoreSignals(ctx context.Context, logger *slog.Logger) (stop func()) {
 		defer close(ended)
 		for s := range signals {
 			if s == syscall.SIGHUP {
-				logger.InfoContext(ctx, "nothing to reload on this signal", "signal", s.String())
+				manager.reload(func() { logger.InfoContext(ctx, "nothing to reload on this signal", "signal", s.String()) })
 			}
 		}
 	}()

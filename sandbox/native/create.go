@@ -43,10 +43,14 @@ func (b *Backend) permitted(why error) error {
 	if len(b.unenforced) == 0 || b.opts.AllowUnenforced {
 		return nil
 	}
+	remedy := "run as root"
+	if b.limits != "" {
+		remedy = b.limits
+	}
 	return &sandbox.Error{
 		Op: "create", Kind: sandbox.Unavailable,
 		Detail: "these limits cannot be enforced for this user: " + strings.Join(b.unenforced, ", "),
-		Remedy: "run as root, or allow it by SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1; sandwarden doctor says what is missing",
+		Remedy: remedy + "; or allow it by SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1; sandwarden doctor says what is missing",
 		Err:    why,
 	}
 }

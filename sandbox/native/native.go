@@ -17,6 +17,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
+	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
 	"github.com/sandwarden/sandwarden/sandbox/native/filter"
 )
 
@@ -40,7 +41,11 @@ type Options struct {
 	// Memory is what all sandboxes may use together, in bytes; zero is the
 	// host's memory less a reserve.
 	Memory int64
-	Logger *slog.Logger // discards when nil
+	// CgroupParent is a control group, named from the root of each hierarchy,
+	// in which those of sandboxes are made, such as a slice of systemd. Empty
+	// is the highest place that is the daemon's to use.
+	CgroupParent string
+	Logger       *slog.Logger // discards when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -72,6 +77,7 @@ type Backend struct {
 	templates    []sandbox.TemplateStatus
 	enforced     []string
 	unenforced   []string
+	limits       string            // how to get what is not enforced, where that is known
 	interpreters map[string]string // by template
 
 	closing chan struct{}  // closed by Close
@@ -99,7 +105,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 		}
 	}
 	if err := b.prepare(ctx); err != nil {
-		b.ready = unavailable(err)
+		b.ready = unavailable(ctx, err)
 		opts.Logger.Error("no sandbox can be made here", "err", err)
 	}
 	return b, nil
@@ -107,6 +113,9 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 
 // prepare does all that is done once.
 func (b *Backend) prepare(ctx context.Context) error {
+	if NeedsUserNamespace() { // one was tried where it helps, so all that follows would fail
+		return errNoRights
+	}
 	if err := b.openCgroups(ctx); err != nil {
 		return err
 	}
@@ -135,13 +144,18 @@ func (b *Backend) prepare(ctx context.Context) error {
 // openCgroups opens the host's cgroups. Without them sandboxes need the
 // operator's leave.
 func (b *Backend) openCgroups(ctx context.Context) error {
-	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(b.opts.StateDir), Memory: b.opts.Memory, Logger: b.opts.Logger})
+	host, err := cgroup.Open(ctx, cgroup.Options{
+		Instance: instance(b.opts.StateDir), Parent: b.opts.CgroupParent, Memory: b.opts.Memory, Logger: b.opts.Logger,
+	})
 	if err != nil {
 		b.unenforced = []string{"memory", "pids", "cpu"}
+		_, b.limits = doctor.Explain(ctx)
 		return b.permitted(err)
 	}
 	b.cgroups = host
-	b.enforced, b.unenforced = host.Enforced()
+	if b.enforced, b.unenforced = host.Enforced(); len(b.unenforced) > 0 {
+		_, b.limits = doctor.Explain(ctx)
+	}
 	return nil
 }
 
@@ -236,16 +250,29 @@ func (b *Backend) settle(ctx context.Context) error {
 
 func (b *Backend) socketDir() string { return filepath.Join(b.opts.RuntimeDir, "agents") }
 
+// errNoRights says that the process has not the rights of root, and could not
+// get those of a namespace.
+var errNoRights = errors.New("no CAP_SYS_ADMIN, and no user namespace in which to have it")
+
 // unavailable tells why there can be no sandbox in words that a client may
-// see.
-func unavailable(err error) error {
-	if e, ok := errors.AsType[*sandbox.Error](err); ok && e.Kind == sandbox.Unavailable {
-		return e
+// see: of the container that withholds something, if that is what it is.
+func unavailable(ctx context.Context, err error) error {
+	told, ok := errors.AsType[*sandbox.Error](err)
+	ok = ok && told.Kind == sandbox.Unavailable
+	if ok && told.Op != opTemplate {
+		return told
 	}
-	return &sandbox.Error{
-		Op: "start", Kind: sandbox.Unavailable,
-		Detail: "this host cannot make sandboxes",
-		Remedy: "run: sandwarden doctor",
-		Err:    err,
+	what, remedy := doctor.Explain(ctx)
+	switch {
+	case what == "" && ok:
+		return told
+	case what == "":
+		what = "this host cannot make sandboxes"
 	}
+	if remedy == "" {
+		remedy = "run: sandwarden doctor"
+	} else {
+		remedy += "; sandwarden doctor says more"
+	}
+	return &sandbox.Error{Op: "start", Kind: sandbox.Unavailable, Detail: what, Remedy: remedy, Err: err}
 }

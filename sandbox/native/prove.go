@@ -66,9 +66,12 @@ func (b *Backend) proveTemplate(ctx context.Context, t sandbox.Template) (versio
 	return version, nil
 }
 
+// opTemplate is what fails when a template cannot be used.
+const opTemplate = "template"
+
 func proofError(t sandbox.Template, err error) error {
 	return &sandbox.Error{
-		Op: "template", ID: t.Name, Kind: sandbox.Unavailable,
+		Op: opTemplate, ID: t.Name, Kind: sandbox.Unavailable,
 		Detail: "the template " + t.Name + " cannot be used on this host",
 		Remedy: "run: sandwarden doctor",
 		Err:    err,

@@ -22,7 +22,7 @@ import (
 func Purge(ctx context.Context, opts Options) (int, error) {
 	opts = opts.withDefaults()
 	b := &Backend{opts: opts, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
-	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(opts.StateDir), Logger: opts.Logger})
+	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(opts.StateDir), Parent: opts.CgroupParent, Logger: opts.Logger})
 	if err == nil {
 		b.cgroups = host
 	}

@@ -21,6 +21,11 @@ import (
 type Options struct {
 	Instance string // names the daemon among those of this host: a short hash of its state directory
 	Memory   int64  // bytes that all sessions may use together; 0 sets no limit
+	// Parent is a group, named from the root of each hierarchy, in which the
+	// daemon makes its own, such as a slice of systemd; it is made where it is
+	// missing. Empty is the highest place that is ours. A daemon that is given
+	// another one finds nothing of what it left in the last.
+	Parent string
 	// KeepProcesses moves no process to make a group a parent; Open then fails
 	// with EBUSY where that were needed.
 	KeepProcesses bool
@@ -84,6 +89,9 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 	if !validName(opts.Instance) {
 		return nil, &sandbox.Error{Op: "cgroup", Kind: sandbox.Invalid, Detail: "the instance's name cannot name a control group"}
 	}
+	if !validParent(opts.Parent) {
+		return nil, &sandbox.Error{Op: "cgroup", Kind: sandbox.Invalid, Detail: "the parent's name cannot name a control group", Remedy: "name it from the root of the hierarchies, as /sandwarden.slice"}
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, &sandbox.Error{Op: "cgroup", Kind: sandbox.KindOf(err), Err: err}
 	}
@@ -138,6 +146,29 @@ func validName(name string) bool {
 		return false
 	}
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@-") == ""
+}
+
+// validParent reports whether a name can be that of a group below the root.
+func validParent(name string) bool {
+	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
+		if part == "." || part == ".." || strings.ContainsAny(part, "\n\x00") {
+			return false
+		}
+	}
+	return len(name) < 1024
+}
+
+// chosen returns the place below a mount that the options name, with the
+// groups on the way to it, the mount first.
+func (o *Options) chosen(point string) (place string, above []string) {
+	place = point
+	for part := range strings.SplitSeq(o.Parent, "/") {
+		if part != "" {
+			above = append(above, place)
+			place = filepath.Join(place, part)
+		}
+	}
+	return place, above
 }
 
 // makeParent makes base/sandwarden/instance and opens it. Another daemon that

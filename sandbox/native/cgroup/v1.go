@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ func openV1(mounts []mount, opts Options) (*Host, error) {
 		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool { return c == "cpuacct" || c == "freezer" }) {
 			continue
 		}
-		t, err := v1Parent(m, opts.Instance, split)
+		t, err := v1Parent(m, &opts, split)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -74,13 +75,20 @@ func (h *Host) place(m mount, t *tree) {
 
 // v1Parent makes the parent at the top of the hierarchy, so that the daemon's
 // own limits and its service's end do not reach the sessions, else in the
-// daemon's own group.
-func v1Parent(m mount, instance string, split bool) (*tree, error) {
-	t, err := makeParent(m.point, instance, split)
+// daemon's own group. A place that was chosen is taken or nothing: systemd has
+// its slices only in the hierarchies that it uses, so it may have to be made.
+func v1Parent(m mount, opts *Options, split bool) (*tree, error) {
+	if place, above := opts.chosen(m.point); len(above) > 0 {
+		if err := os.MkdirAll(place, 0o755); err != nil {
+			return nil, err
+		}
+		return makeParent(place, opts.Instance, split)
+	}
+	t, err := makeParent(m.point, opts.Instance, split)
 	if err == nil || m.own == "" {
 		return t, err
 	}
-	t, ownErr := makeParent(filepath.Join(m.point, m.own), instance, split)
+	t, ownErr := makeParent(filepath.Join(m.point, m.own), opts.Instance, split)
 	if ownErr != nil {
 		return nil, errors.Join(err, ownErr)
 	}

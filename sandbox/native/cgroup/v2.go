@@ -21,11 +21,15 @@ const leaf = "sandwarden-daemon"
 // openV2 makes the parent in the hierarchy of version 2: at the highest place on
 // the way down to the daemon's own group that is ours to use. So the daemon's
 // own limits and its service's end do not reach the sessions where that can be
-// had, and below a delegated group it works as well.
+// had, and below a delegated group it works as well. A place that was chosen is
+// taken or nothing.
 func openV2(mounts []mount, opts Options) (*Host, error) {
 	i := slices.IndexFunc(mounts, func(m mount) bool { return m.v2 })
 	if i < 0 {
 		return nil, errors.New("version 2 is not mounted")
+	}
+	if place, above := opts.chosen(mounts[i].point); len(above) > 0 {
+		return openV2In(place, above, opts)
 	}
 	var errs []error
 	for _, base := range mounts[i].chain() {
@@ -36,6 +40,35 @@ func openV2(mounts []mount, opts Options) (*Host, error) {
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+// openV2In makes the parent in the group that was chosen, which is made where
+// it is missing and given the controllers from above.
+func openV2In(place string, above []string, opts Options) (*Host, error) {
+	for i, dir := range above {
+		have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+		if err != nil {
+			return nil, err
+		}
+		wanted := useful(string(have))
+		if len(wanted) == 0 { // as where version 1 has them all
+			return nil, fmt.Errorf("%s: none of our controllers", dir)
+		}
+		next := place
+		if i+1 < len(above) {
+			next = above[i+1]
+		}
+		if err := os.Mkdir(next, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if has, err := os.ReadFile(filepath.Join(next, "cgroup.controllers")); err == nil && len(useful(string(has))) == len(wanted) {
+			continue // who made it has seen to that
+		}
+		if err := enable(dir, wanted); err != nil {
+			return nil, err
+		}
+	}
+	return openV2At(place, opts)
 }
 
 func openV2At(base string, opts Options) (*Host, error) {

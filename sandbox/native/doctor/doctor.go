@@ -56,6 +56,7 @@ type Options struct {
 	Interpreters []Interpreter // of the templates; none are the built-in ones
 	Executable   string        // the daemon's, for remedies that name it; empty is the usual place
 	Sessions     int           // how many are wanted at once; 0 is 5000
+	CgroupParent string        // the control group in which those of sandboxes are to be; empty is the usual place
 }
 
 func (o Options) withDefaults() Options {
@@ -164,7 +165,7 @@ func (h *host) read(name string) string {
 func thisHost(opts Options) *host {
 	return &host{
 		opts: opts, root: os.DirFS("/"), uid: os.Geteuid(),
-		probe: makeNamespaces, groups: openGroups, landlock: landlockVersion, version: askVersion,
+		probe: makeNamespaces, groups: groupsIn(opts.CgroupParent), landlock: landlockVersion, version: askVersion,
 		nofile: hardNofile, mounted: mountFlags, writable: canWrite, memory: hostMemory, resolve: resolveLinks,
 	}
 }

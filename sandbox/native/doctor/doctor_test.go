@@ -92,7 +92,7 @@ func TestCheck_EachFault(t *testing.T) {
 		"built before, Ubuntu":   {0, func(h *host) { h.set("proc/version", "Linux version 6.8 #45-Ubuntu SMP Fri Aug 30 12:02:04 UTC 2024") }, "kernel age", Warn, ""},
 		"no seccomp":             {0, func(h *host) { delete(h.root.(fstest.MapFS), "proc/sys/kernel/seccomp/actions_avail") }, "seccomp", Refuse, "CONFIG_SECCOMP"},
 		"no landlock":            {0, func(h *host) { h.landlock = func() int { return 0 } }, "landlock", Warn, "lsm="},
-		"a container's root":     {0, func(h *host) { h.set("proc/self/status", "CapEff:\t00000000a80425fb\n") }, "capabilities", Refuse, "--privileged"},
+		"a container's root":     {0, func(h *host) { h.set("proc/self/status", "CapEff:\t00000000a80425fb\n") }, "capabilities", Refuse, "--cap-add SYS_ADMIN"},
 		"no CAP_SYS_RESOURCE":    {0, func(h *host) { h.set("proc/self/status", "CapEff:\t000001fffeffffff\n") }, "capabilities", Warn, "LimitNOFILE"},
 		"no network namespaces":  {0, func(h *host) { h.probe = refuse(unix.CLONE_NEWNET) }, "namespaces", Refuse, "--cap-add SYS_ADMIN"},
 		"no user namespaces":     {1000, func(h *host) { h.probe = refuse(0) }, "namespaces", Refuse, "run as root"},

@@ -43,6 +43,9 @@ func (h *host) controlGroups(ctx context.Context) []Finding {
 
 // delegation is how to get control groups.
 func (h *host) delegation() string {
+	if in := h.container(); h.isRoot() && in != noContainer && h.readOnlyGroups() {
+		return in.flags([]obstacle{groupsReadOnly}, nil)
+	}
 	if h.isRoot() {
 		return `in a container: docker run --cgroupns=private --privileged, so that /sys/fs/cgroup can be written to
 elsewhere, on the kernel's command line: cgroup_enable=memory systemd.unified_cgroup_hierarchy=1`

@@ -43,14 +43,16 @@ func makeNamespaces(ctx context.Context, user bool, flags uintptr) error {
 	return cmd.Run()
 }
 
-// openGroups makes a parent of our own and removes it again. It moves nobody.
-func openGroups(ctx context.Context) (version int, unenforced []string, err error) {
-	h, err := cgroup.Open(ctx, cgroup.Options{Instance: fmt.Sprintf("doctor-%d", os.Getpid()), KeepProcesses: true})
-	if err != nil {
-		return 0, nil, err
+// groupsIn makes a parent of our own and removes it again. It moves nobody.
+func groupsIn(parent string) func(context.Context) (version int, unenforced []string, err error) {
+	return func(ctx context.Context) (version int, unenforced []string, err error) {
+		h, err := cgroup.Open(ctx, cgroup.Options{Instance: fmt.Sprintf("doctor-%d", os.Getpid()), Parent: parent, KeepProcesses: true})
+		if err != nil {
+			return 0, nil, err
+		}
+		_, unenforced = h.Enforced()
+		return h.Version(), unenforced, h.Close()
 	}
-	_, unenforced = h.Enforced()
-	return h.Version(), unenforced, h.Close()
 }
 
 // landlockVersion asks the kernel as landlock_create_ruleset(2) says.

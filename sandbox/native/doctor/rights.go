@@ -29,7 +29,7 @@ func needed() map[string]uint {
 	return map[string]uint{
 		"CAP_CHOWN": unix.CAP_CHOWN, "CAP_DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE, "CAP_KILL": unix.CAP_KILL, "CAP_SETGID": unix.CAP_SETGID,
 		"CAP_SETUID": unix.CAP_SETUID, "CAP_SETPCAP": unix.CAP_SETPCAP, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT, "CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN,
-		"CAP_MKNOD": unix.CAP_MKNOD, "CAP_SYS_PTRACE": unix.CAP_SYS_PTRACE,
+		"CAP_MKNOD": unix.CAP_MKNOD, "CAP_SYS_PTRACE": unix.CAP_SYS_PTRACE, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN,
 	}
 }
 
@@ -41,16 +41,10 @@ func (h *host) capabilities() []Finding {
 		f.Why, f.Remedy = "/proc/self/status cannot be read", "mount /proc"
 		return []Finding{f}
 	}
-	var missing []string
-	for name, bit := range needed() {
-		if effective&(1<<bit) == 0 {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
+	if missing := h.missing(); len(missing) > 0 {
 		f.Level, f.Value = Refuse, "missing "+list(missing)
 		f.Why = "they are needed to make namespaces and mounts and to change to a session's user"
-		f.Remedy = "in a container: docker run --privileged, or --cap-add for each; in a unit: remove them from CapabilityBoundingSet's exclusions"
+		f.Remedy = h.container().flags([]obstacle{capabilitiesMissing}, missing)
 		return []Finding{f}
 	}
 	if effective&(1<<unix.CAP_SYS_RESOURCE) == 0 {
@@ -90,7 +84,10 @@ func (h *host) namespaces(ctx context.Context, user bool) []Finding {
 		if err := h.probe(ctx, true, 0); err != nil {
 			f.Level, f.Value = Refuse, "user: "+short(err)
 			f.Why = "an ordinary user makes sandboxes inside a user namespace"
-			f.Remedy = "allow user namespaces as said above, or run as root; in a container they are often forbidden by its seccomp profile"
+			f.Remedy = "allow user namespaces as said above, or run as root"
+			if in := h.container(); in != noContainer {
+				f.Remedy = in.flags([]obstacle{ordinaryUser, capabilitiesMissing, seccompFilter, appArmorConfines}, h.missing())
+			}
 			return []Finding{f}
 		}
 	}
@@ -106,7 +103,11 @@ func (h *host) namespaces(ctx context.Context, user bool) []Finding {
 	if len(missing) > 0 {
 		f.Level, f.Value = Refuse, "cannot make: "+list(missing)
 		f.Why = "a sandbox is made of them"
-		f.Remedy = "in a container: docker run --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined; elsewhere use a kernel that has them"
+		in := h.container()
+		if in == noContainer {
+			in = docker // most that do not say so are of its kind
+		}
+		f.Remedy = "in a container: " + in.flags([]obstacle{capabilitiesMissing, seccompFilter, appArmorConfines}, []string{"CAP_SYS_ADMIN"}) + "; elsewhere use a kernel that has them"
 	}
 	return []Finding{f}
 }

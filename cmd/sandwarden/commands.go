@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sandwarden/sandwarden/bench"
+)
+
+// A subcommand is one row of the table that dispatching, help and completion
+// follow.
+type subcommand struct {
+	name, help string
+	also       []string              // other spellings
+	words      []string              // that it takes, for completion
+	flags      func() *pflag.FlagSet // nil is none
+	run        func(*program, context.Context, []string) error
+}
+
+// subcommands is the table, in the order of the help.
+func subcommands() []subcommand {
+	return []subcommand{
+		{
+			name: "serve", help: "start the daemon", run: (*program).serve,
+			flags: func() *pflag.FlagSet { c, _ := serveCommand(); return c.flags },
+		},
+		{
+			name: "config", help: "print the effective configuration; --check only checks it", run: (*program).config,
+			flags: func() *pflag.FlagSet { c, _ := configCommand(); return c.flags },
+		},
+		{
+			name: "doctor", help: "say what this host can enforce, and how to get what is missing", run: (*program).doctor,
+			flags: func() *pflag.FlagSet { return newCommand("doctor").flags },
+		},
+		{
+			name: "bench", help: "measure a running daemon: " + list(bench.Workloads()), words: bench.Workloads(), flags: bench.Flags,
+			run: func(p *program, ctx context.Context, args []string) error {
+				return bench.Main(ctx, args, p.stdout, p.stderr)
+			},
+		},
+		{
+			name: "purge", help: "end the sandboxes that a daemon left behind", run: (*program).purge,
+			flags: func() *pflag.FlagSet { return newCommand("purge").flags },
+		},
+		{name: "completion", help: "print what makes a shell complete this command: " + list(shells()), words: shells(), run: (*program).completion},
+		{
+			name: "version", also: []string{"--version"}, help: "print the version",
+			run: func(p *program, _ context.Context, _ []string) error { return p.print(versionLine() + "\n") },
+		},
+		{
+			name: "help", also: []string{"--help", "-h"}, help: "print this",
+			run: func(p *program, _ context.Context, _ []string) error { return p.print(help()) },
+		},
+	}
+}
+
+// list joins names as a sentence does.
+func list(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// help is what the command is for, in one page.
+func help() string {
+	var b strings.Builder
+	b.WriteString("sandwarden serves sandboxes over MCP.\n\nUsage: sandwarden <command> [flags]\n\n")
+	for _, s := range subcommands() {
+		fmt.Fprintf(&b, "  %-10s  %s\n", s.name, s.help)
+	}
+	b.WriteString(`
+sandwarden <command> --help lists the flags. sandwarden config --help lists
+every setting, with its name in the file and in the environment.
+`)
+	return b.String()
+}
+
+// find returns the subcommand of that name.
+func find(name string) (subcommand, bool) {
+	all := subcommands()
+	i := slices.IndexFunc(all, func(s subcommand) bool { return s.name == name || slices.Contains(s.also, name) })
+	if i < 0 {
+		return subcommand{}, false
+	}
+	return all[i], true
+}
+
+// oldNames are those under which users of the original start the daemon, and
+// the second is how they find it among the processes.
+func oldNames() []string { return []string{"mcp-server", "mcp_server"} }
+
+// underOwnName returns arguments as if the program had been started as
+// sandwarden: one of the old names without a subcommand means serve, whose help
+// it also gives.
+func underOwnName(args []string) []string {
+	if len(args) == 0 {
+		return []string{"sandwarden"}
+	}
+	rest := slices.Clone(args[1:])
+	if slices.Contains(oldNames(), filepath.Base(args[0])) {
+		known := false
+		if len(rest) > 0 {
+			_, known = find(rest[0])
+		}
+		if !known || rest[0] == "--help" || rest[0] == "-h" {
+			rest = append([]string{"serve"}, rest...)
+		}
+	}
+	return append([]string{"sandwarden"}, rest...)
+}
+
+// dispatch runs the command that the arguments name.
+func (p *program) dispatch(ctx context.Context, args []string) error {
+	args = underOwnName(args)
+	if len(args) < 2 {
+		return p.print(help())
+	}
+	s, ok := find(args[1])
+	if !ok {
+		return &usageError{what: fmt.Sprintf("there is no command %q", args[1]), usage: "Run sandwarden help for the commands.\n"}
+	}
+	return s.run(p, ctx, args[2:])
+}
