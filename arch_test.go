@@ -47,6 +47,7 @@ var homes = map[string][]string{
 	"github.com/go-viper/mapstructure":        {"config"},
 	"github.com/lmittmann/tint":               {"cmd/sandwarden"},
 	"github.com/coreos/go-systemd":            {"cmd/sandwarden"},
+	"github.com/DeRuina/timberjack":           {"cmd/sandwarden"},
 	"github.com/containerd/ttrpc":             {"sandbox/agent"},
 	"github.com/landlock-lsm/go-landlock":     {"sandbox/agent"},
 	"github.com/elastic/go-seccomp-bpf":       {"sandbox/native"},

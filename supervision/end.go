@@ -147,6 +147,9 @@ func (s *state) settle(c actor.Context, sl *slot) {
 		return
 	}
 	s.unbook(sl)
+	if sl.session != nil {
+		s.opts.Logger.Info("session ended", "session", sl.spec.Session, "cause", string(sl.cause))
+	}
 	for _, to := range sl.stoppers {
 		reply(c, to, &stopped{})
 	}
@@ -158,6 +161,7 @@ func (s *state) settle(c actor.Context, sl *slot) {
 // drain ends everything.
 func (s *state) drain(c actor.Context) {
 	s.closing = true
+	s.opts.Logger.Info("sessions ending", "count", len(s.booked))
 	s.drainers = append(s.drainers, c.Sender())
 	for _, sl := range slices.Clone(s.queue) {
 		s.refuse(c, sl, shuttingDown("create", sl.spec.Session))

@@ -150,7 +150,8 @@ func (s *state) admitInto(c actor.Context, now room) {
 	}
 	for _, i := range evicted {
 		sl := candidates[i]
-		s.opts.Logger.Info("session evicted", "session", sl.spec.Session)
+		since, _ := sl.idle()
+		s.opts.Logger.Info("session evicted", "session", sl.spec.Session, "flavor", sl.spec.Flavor.Name, "idle", time.Since(since))
 		s.evicted = time.Now()
 		s.end(c, sl, sandbox.CauseEvicted)
 	}
@@ -223,6 +224,7 @@ func (s *state) make(c actor.Context, sl *slot) {
 	sl.things++
 	self, root, backend, logger := c.Self(), c.ActorSystem().Root, s.backend, s.opts.Logger // c and s stay here
 	id, spec := sl.coming, sl.spec
+	logger.Debug("sandbox being made", "session", spec.Session, "sandbox", string(id), "template", spec.Template.Name)
 	go func() {
 		defer cancel()
 		end := &created{of: sl}
@@ -288,7 +290,8 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
-	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()))
+	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()),
+		"template", sl.spec.Template.Name, "flavor", sl.spec.Flavor.Name)
 	askers := sl.askers
 	sl.askers = nil
 	snapshot, first := sl.snapshot(), true

@@ -91,8 +91,11 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 	order := actors.Order{
 		Request: sandbox.RequestOf(ctx), Code: request.Code, Argv: request.Argv, Dir: request.Dir, Timeout: request.Timeout, Follow: request.Follow,
 	}
-	if request.Accepted != nil {
-		order.Accepted = func(id sandbox.ExecID) { request.Accepted(answer.session, id) }
+	order.Accepted = func(id sandbox.ExecID) {
+		s.tellBegun(ctx, &answer.session, opOf(&request))
+		if request.Accepted != nil {
+			request.Accepted(answer.session, id)
+		}
 	}
 	admitted := time.Since(began)
 	result, err := h.session.Execute(ctx, order)
@@ -102,6 +105,7 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 	}
 	result.Waited += admitted
 	result.Hint = hint(&result)
+	s.tellDone(ctx, &result, opOf(&request))
 	return result, nil
 }
 

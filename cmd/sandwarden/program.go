@@ -165,9 +165,18 @@ func (p *program) warn(report config.Report) {
 	}
 }
 
-// logger is the log that a configuration asks for.
+// logs is the log that a configuration asks for. Only one process may have its
+// file.
+func (p *program) logs(c config.Config) *logs {
+	o := logOptionsOf(c)
+	o.NoColor = p.variable("NO_COLOR") != ""
+	return newLogs(p.stderr, o)
+}
+
+// logger is the log of a command that a person waits for: the console alone.
 func (p *program) logger(c config.Config) *slog.Logger {
-	return newLogger(p.stderr, c, p.variable("NO_COLOR") != "")
+	o := logOptionsOf(c)
+	return newLogs(p.stderr, logOptions{Level: o.Level, Format: o.Format, Plain: o.Plain, NoColor: p.variable("NO_COLOR") != ""}).Logger
 }
 
 // variable is one of the environment that is not a setting.

@@ -3,6 +3,7 @@ package mcp
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
 	"unicode"
@@ -39,8 +40,8 @@ func (h *Handler) perform(ctx context.Context, op operation, follow func(sandbox
 		}
 	}
 	if err != nil {
-		h.log(ctx, op, err)
 		out.fault = fault.Of(err, op.call())
+		h.log(ctx, op, out.fault, err)
 	}
 	return out
 }
@@ -55,11 +56,12 @@ func (h *Handler) execute(ctx context.Context, op operation, follow func(sandbox
 	out := outcome{op: op, result: result, began: err == nil}
 	switch {
 	case err != nil:
-		h.log(ctx, op, err)
 		out.fault = fault.Of(err, h.named(op).call())
+		h.log(ctx, op, out.fault, err)
 	case result.Exit.Cause != sandbox.CauseNone:
 		op.session = result.Session.Name
 		out.fault = fault.OfExit(result.Exit, op.call())
+		h.log(ctx, op, out.fault, &sandbox.Error{Op: "execute", Kind: sandbox.Stopped, Cause: result.Exit.Cause, Detail: string(result.Exit.Cause)})
 	}
 	return out
 }
@@ -89,15 +91,25 @@ func (h *Handler) listed(ctx context.Context, op operation) ([]sandbox.Session, 
 	return all, err
 }
 
-// log keeps the cause of a fault, which clients are not told. What clients
-// did wrong, and what they ran, is nobody's concern above debug.
-func (h *Handler) log(ctx context.Context, op operation, err error) {
-	if sandbox.KindOf(err) == sandbox.Other {
-		h.options.Logger.ErrorContext(ctx, "call failed", "tool", op.tool, "session", op.session, "err", err)
+// log keeps the cause of a fault, which clients are not told. A fault of ours is
+// an error; what was full, or ended by a limit, is a fact; and what clients did
+// wrong is nobody's concern above debug, as what they ran never is.
+func (h *Handler) log(ctx context.Context, op operation, f *fault.Fault, err error) {
+	kind, level := sandbox.KindOf(err), slog.LevelInfo
+	switch kind {
+	case sandbox.Other:
+		level = slog.LevelError
+	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Canceled:
+		h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session, "kind", kind.String(), "err", err)
 		return
+	case sandbox.Exhausted, sandbox.Timeout, sandbox.Stopped, sandbox.Unavailable:
 	}
-	h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session,
-		"kind", sandbox.KindOf(err).String(), "err", err)
+	code := ""
+	if f.Data != nil {
+		code = f.Data.ErrorCode
+	}
+	h.options.Logger.Log(ctx, level, "call failed", "tool", op.tool, "session", op.session, "kind", kind.String(),
+		"code", code, "told", f.Message, "err", err)
 }
 
 // succeeded reports whether the code or the command did what it should.
