@@ -2,6 +2,7 @@ package supervision
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,16 +29,19 @@ func claims(slots []*slot) []claim {
 }
 
 // line is the queue in the order of admission: the first of each owner, then
-// the second of each, and among those by arrival. So one who asks for much does
-// not keep the others waiting.
+// the second of each; among those first whose owner was served longest ago, then
+// by arrival. So one who asks for much does not keep the others waiting.
 func (s *state) line() []*slot {
 	turn, turns := map[sandbox.Principal]int{}, map[*slot]int{}
 	for _, sl := range s.queue {
 		turns[sl] = turn[sl.spec.Owner]
 		turn[sl.spec.Owner]++
 	}
+	maps.DeleteFunc(s.served, func(owner sandbox.Principal, _ uint64) bool { return turn[owner] == 0 })
 	line := slices.Clone(s.queue)
-	slices.SortStableFunc(line, func(a, b *slot) int { return cmp.Compare(turns[a], turns[b]) })
+	slices.SortStableFunc(line, func(a, b *slot) int {
+		return cmp.Or(cmp.Compare(turns[a], turns[b]), cmp.Compare(s.served[a.spec.Owner], s.served[b.spec.Owner]))
+	})
 	return line
 }
 

@@ -48,6 +48,12 @@ type found struct {
 // count asks for the numbers. The answer is *sandbox.Overview.
 type count struct{}
 
+// tune asks for other limits. The answer is *tuned.
+type tune struct{ opts Options }
+
+// tuned answers tune.
+type tuned struct{}
+
 // drain asks for the end of all sessions. The answer is *drained.
 type drain struct{}
 
@@ -97,6 +103,7 @@ func (*stop) sessionsMessage()      {}
 func (*list) sessionsMessage()      {}
 func (*find) sessionsMessage()      {}
 func (*count) sessionsMessage()     {}
+func (*tune) sessionsMessage()      {}
 func (*drain) sessionsMessage()     {}
 func (*remain) sessionsMessage()    {}
 func (*created) sessionsMessage()   {}

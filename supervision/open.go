@@ -203,6 +203,7 @@ func (s *state) book(c actor.Context, sl *slot) {
 	s.memory += int64(sl.spec.Flavor.MemoryMB)
 	s.cpus += sl.spec.Flavor.CPUs
 	s.held[sl.spec.Owner]++
+	s.served[sl.spec.Owner] = s.numbers
 	s.make(c, sl)
 	s.awake(c)
 }

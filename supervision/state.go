@@ -76,14 +76,15 @@ type state struct {
 	opts    Options
 	gate    chan struct{} // as many places as sandboxes may be destroyed at once
 
-	names   map[sandbox.Ref]*slot     // waiting, creating and live
-	actors  map[string]*slot          // by the id of their actor
-	booked  map[*slot]struct{}        // creating, live and ending
-	queue   []*slot                   // waiting, first come first
-	memory  int64                     // MiB, of booked
-	cpus    int                       // of booked
-	held    map[sandbox.Principal]int // how many of booked are whose
-	numbers uint64                    // given out
+	names   map[sandbox.Ref]*slot        // waiting, creating and live
+	actors  map[string]*slot             // by the id of their actor
+	booked  map[*slot]struct{}           // creating, live and ending
+	queue   []*slot                      // waiting, first come first
+	memory  int64                        // MiB, of booked
+	cpus    int                          // of booked
+	held    map[sandbox.Principal]int    // how many of booked are whose
+	served  map[sandbox.Principal]uint64 // when each owner in the queue was last admitted, by number
+	numbers uint64                       // given out
 	ended   map[sandbox.Ref]sandbox.Ended
 	endings []sandbox.Ref // the names in ended, oldest first
 
@@ -98,7 +99,7 @@ func newState(life, last context.Context, backend sandbox.Backend, sh *shared, o
 	return &state{
 		life: life, last: last, backend: backend, shared: sh, opts: opts, gate: make(chan struct{}, opts.Destroyers),
 		names: map[sandbox.Ref]*slot{}, actors: map[string]*slot{}, booked: map[*slot]struct{}{},
-		held: map[sandbox.Principal]int{}, ended: map[sandbox.Ref]sandbox.Ended{},
+		held: map[sandbox.Principal]int{}, served: map[sandbox.Principal]uint64{}, ended: map[sandbox.Ref]sandbox.Ended{},
 	}
 }
 
@@ -129,6 +130,8 @@ func (s *state) handle(c actor.Context, m message) {
 			Sessions: len(s.booked), MaxSessions: s.opts.MaxSessions, MemoryMB: s.memory, MaxMemoryMB: s.opts.MaxMemoryMB,
 			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue),
 		})
+	case *tune:
+		s.tune(c, m)
 	case *drain:
 		s.drain(c)
 	case *remain:
