@@ -138,6 +138,14 @@ func TestInstall_LeavesWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// groupsNamed returns the control groups of that name below the root, in each
+// hierarchy.
+func groupsNamed(name string) []string {
+	one, _ := filepath.Glob("/sys/fs/cgroup" + name)
+	each, _ := filepath.Glob("/sys/fs/cgroup/*" + name)
+	return append(one, each...)
+}
+
 // For real: a daemon with sandboxes is killed, and nothing of it is left.
 func TestInstall_UninstallLeavesNothing(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -160,6 +168,9 @@ func TestInstall_UninstallLeavesNothing(t *testing.T) {
 			s.create(t, "idle")
 			s.run(t, "busy", "import subprocess\nx = subprocess.Popen(['sleep', '600'])")
 			agents := s.look()
+			if out, err := p.command("config").Output(); err != nil || strings.Contains(string(out), "cgroup_parent") && len(groupsNamed(slice)) == 0 {
+				t.Errorf("nothing is in %s, %v", slice, err)
+			}
 			if out, ok := i.run(t, "uninstall"); ok || !strings.Contains(out, "must be stopped first") {
 				t.Errorf("while it runs: %q, %v", out, ok)
 			}
@@ -184,7 +195,7 @@ func TestInstall_UninstallLeavesNothing(t *testing.T) {
 			if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), p.home) {
 				t.Errorf("mounts are left: %v", err)
 			}
-			if groups, _ := filepath.Glob("/sys/fs/cgroup/*" + slice); len(groups) > 0 {
+			if groups := groupsNamed(slice); len(groups) > 0 {
 				t.Errorf("cgroups are left: %q", groups)
 			}
 			if _, err := os.Stat(dir); keep != (err == nil) {
