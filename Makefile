@@ -23,7 +23,7 @@ LINT     := $(TOOL) golangci-lint run
 
 .PHONY: help
 help: ## Say what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
 
 .PHONY: agent
 agent: ## Build the agent into the folder that the daemon embeds
@@ -45,6 +45,23 @@ run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
 	if [ "$$(id -u)" != 0 ]; then export SANDWARDEN_ALLOW_UNENFORCED_LIMITS="$${SANDWARDEN_ALLOW_UNENFORCED_LIMITS:-1}"; fi; \
 	exec $(BIN)/sandwarden serve $(ARGS)
 
+# The places are those of deploy/install.sh: PREFIX, DESTDIR, SYSCONFDIR, LOGDIR.
+.PHONY: install
+install: build ## Install the program and its service below PREFIX (default /usr/local)
+	deploy/install.sh install
+
+.PHONY: uninstall
+uninstall: ## Take away all that install made; KEEP_STATE=1 leaves state and settings
+	deploy/install.sh uninstall
+
+.PHONY: image
+image: ## Build the Docker image mcp-server
+	docker build -f deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) -t mcp-server .
+
+.PHONY: release
+release: cross ## Make dist/: an archive for each architecture, and their sums
+	.ci/release $(VERSION)
+
 # One package at a time: they count what is left on the host.
 .PHONY: test
 test: agent ## Install what tests need and run them: race, shuffled, not cached
@@ -57,12 +74,17 @@ lint: ## Look for what the compiler lets through
 	GOOS=darwin go vet $(PKG)
 	GOARCH=arm64 go vet $(PKG)
 
+.PHONY: lint-deploy
+lint-deploy: ## Look over what is shipped for deployment
+	.ci/provide shellcheck yamllint systemd-analyze logrotate node npm
+	.ci/lint-deploy
+
 .PHONY: tidy
 tidy: ## Check that go.mod says what is used
 	go mod tidy -diff
 
 .PHONY: check
-check: tidy cross build lint test ## All that must pass before a change is in
+check: tidy cross build lint lint-deploy test ## All that must pass before a change is in
 
 .PHONY: bench
 bench: build ## Measure a daemon through HTTP: the one at URL=…, or one started for it

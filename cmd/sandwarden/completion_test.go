@@ -107,3 +107,19 @@ func TestCompletion_OtherShells(t *testing.T) {
 		t.Errorf("fish offers %q, %v", out, err)
 	}
 }
+
+// The image's entrypoint knows the subcommands, and takes nothing else for one.
+func TestEntrypoint_KnowsTheTable(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "deploy", "docker", "entrypoint.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "serve) shift ;;\n")
+	line, _, _ := strings.Cut(rest, ")")
+	known := strings.Split(strings.TrimSpace(line), " | ")
+	for _, s := range subcommands() {
+		if s.name != "serve" && !slices.Contains(known, s.name) {
+			t.Errorf("it takes %s for a program", s.name)
+		}
+	}
+}

@@ -62,13 +62,22 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SANDWARDEN_STATE_DIR", e.WorkDir+"/state")
 			e.Setenv("SANDWARDEN_RUNTIME_DIR", e.WorkDir+"/run")
-			return nil
+			root, err := filepath.Abs(filepath.Join("..", ".."))
+			e.Setenv("REPOSITORY", root)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort, "ready": ready, "signal": sendSignal, "connect": connect,
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "ipv6" {
+			switch name {
+			case "root":
+				return os.Getuid() == 0, nil
+			case "tokens":
+				_, ok := find("token")
+				return ok, nil
+			case "ipv6":
+			default:
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
 			l, err := net.Listen("tcp6", "[::1]:0")
