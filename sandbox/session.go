@@ -89,6 +89,8 @@ const (
 	StatusRunning  Status = "running"
 	StatusError    Status = "error"
 	StatusStopped  Status = "stopped"
+	StatusWaiting  Status = "waiting" // for admission; of an Overview alone
+	StatusEnding   Status = "ending"  // of an Overview alone
 )
 
 // An EventType is what happened.
@@ -136,14 +138,18 @@ type Subscription interface {
 
 // An Overview is what can be told of the daemon as a whole.
 type Overview struct {
-	Sessions     int   // those that are being made or ended included
-	MaxSessions  int   // allowed
-	MemoryMB     int64 // the sum of the flavors
-	MaxMemoryMB  int64 // allowed; 0 when flavors are ceilings and the host's memory decides
-	CPUs         int   // the sum of the flavors
-	MaxCPUs      int   // allowed; 0 for no limit
-	Waiting      int   // sessions that wait to be admitted
-	Backend      string
-	Ready        error // why no sandbox can be made; nil when they can
-	Capabilities Capabilities
+	Sessions    int            // those that are being made or ended included
+	MaxSessions int            // allowed
+	MemoryMB    int64          // the sum of the flavors
+	MaxMemoryMB int64          // allowed; 0 when flavors are ceilings and the host's memory decides
+	CPUs        int            // the sum of the flavors
+	MaxCPUs     int            // allowed; 0 for no limit
+	Waiting     int            // sessions that wait to be admitted
+	States      map[Status]int // sessions that are made, used, ended or waited for
+	// Bytes; 0 where it is not known.
+	HostTotal, HostAvailable int64 // memory of the host, or of the container that the daemon is in
+	Used, UsedMax            int64 // memory of all sandboxes together, and its limit
+	Backend                  string
+	Ready                    error // why no sandbox can be made; nil when they can
+	Capabilities             Capabilities
 }

@@ -148,6 +148,7 @@ func (s *state) settle(c actor.Context, sl *slot) {
 	}
 	s.unbook(sl)
 	if sl.session != nil {
+		s.opts.Meter.SessionEnded(sl.cause)
 		s.opts.Logger.Info("session ended", "session", sl.spec.Session, "cause", string(sl.cause))
 	}
 	for _, to := range sl.stoppers {

@@ -198,6 +198,7 @@ func (s *state) book(c actor.Context, sl *slot) {
 	}
 	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == sl })
 	s.numbers++
+	s.opts.Meter.SessionAdmitted(sl.spec.Template.Name, sl.spec.Flavor.Name, time.Since(sl.made))
 	sl.phase, sl.number, sl.made = creating, s.numbers, time.Now()
 	s.booked[sl] = struct{}{}
 	s.memory += int64(sl.spec.Flavor.MemoryMB)
@@ -224,7 +225,7 @@ func (s *state) make(c actor.Context, sl *slot) {
 	sl.coming, sl.making = newSandboxID(), cancel
 	sl.things++
 	self, root, backend, logger := c.Self(), c.ActorSystem().Root, s.backend, s.opts.Logger // c and s stay here
-	id, spec := sl.coming, sl.spec
+	id, spec, meter, began := sl.coming, sl.spec, s.opts.Meter, time.Now()
 	logger.Debug("sandbox being made", "session", spec.Session, "sandbox", string(id), "template", spec.Template.Name)
 	go func() {
 		defer cancel()
@@ -236,6 +237,7 @@ func (s *state) make(c actor.Context, sl *slot) {
 		if end.err != nil {
 			end.box = nil
 		}
+		meter.SandboxMade(spec.Template.Name, time.Since(began), end.err)
 		root.Send(self, end)
 	}()
 }

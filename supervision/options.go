@@ -10,7 +10,8 @@ import (
 
 // Options are the settings of the sessions. The zero value is ready.
 type Options struct {
-	Logger  *slog.Logger // nil discards
+	Logger  *slog.Logger  // nil discards
+	Meter   sandbox.Meter // nil counts nothing
 	Session actors.Options
 
 	Templates       []sandbox.Template // the built-in ones
@@ -52,6 +53,12 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = sandbox.NoMeter{}
+	}
+	if o.Session.Meter == nil {
+		o.Session.Meter = o.Meter
 	}
 	if o.Session.Logger == nil {
 		o.Session.Logger = o.Logger

@@ -127,6 +127,14 @@ func refreshed(session sandbox.Session, now actors.Activity) sandbox.Session {
 
 // open gets the session of a request into h.
 func (s *Sessions) open(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
+	answer, err := s.ask(ctx, request, h)
+	if err != nil {
+		s.opts.Meter.SessionRefused(reasonOf(err))
+	}
+	return answer, err
+}
+
+func (s *Sessions) ask(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
 	name, err := nameOf(request)
 	if err != nil {
 		return nil, err
@@ -252,6 +260,13 @@ func (s *Sessions) Overview(ctx context.Context) (sandbox.Overview, error) {
 		return sandbox.Overview{}, s.refusal("overview", "", err)
 	}
 	answer.Backend, answer.Ready, answer.Capabilities = s.backend.Name(), s.backend.Ready(), s.backend.Capabilities()
+	if s.opts.HostMemory != nil {
+		answer.HostTotal, answer.HostAvailable = s.opts.HostMemory()
+	}
+	if g, ok := s.backend.(gauge); ok {
+		used, most := g.Pressure()
+		answer.Used, answer.UsedMax = max(used, 0), max(most, 0)
+	}
 	return *answer, nil
 }
 

@@ -92,6 +92,8 @@ type state struct {
 	drainers []*actor.PID
 	tick     *tick // nil when none is under way
 	swept    time.Time
+	counted  time.Time // when states were
+	counts   map[sandbox.Status]int
 	evicted  time.Time // when a session last made room for another
 }
 
@@ -128,7 +130,7 @@ func (s *state) handle(c actor.Context, m message) {
 	case *count:
 		c.Respond(&sandbox.Overview{
 			Sessions: len(s.booked), MaxSessions: s.opts.MaxSessions, MemoryMB: s.memory, MaxMemoryMB: s.opts.MaxMemoryMB,
-			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue),
+			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue), States: s.states(),
 		})
 	case *tune:
 		s.tune(c, m)

@@ -11,17 +11,18 @@ import (
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 )
 
-// foreign says why a request may not come in, or "". Browsers send pages of
-// strangers here: such a request names its page as the Origin, or, where the
-// page's own name was made to point at this machine, as the Host.
-func (p *Policy) foreign(r *http.Request) string {
+// foreign says why a request may not come in, in a word and in words for the
+// client, or "". Browsers send pages of strangers here: such a request names its
+// page as the Origin, or, where the page's own name was made to point at this
+// machine, as the Host.
+func (p *Policy) foreign(r *http.Request) (reason, refusal string) {
 	if !p.hostAllowed(r) {
-		return "Host " + r.Host + " is not allowed; use localhost, or add it to the allowed hosts"
+		return "host", "Host " + r.Host + " is not allowed; use localhost, or add it to the allowed hosts"
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !p.originAllowed(origin) {
-		return "Origin " + origin + " is not allowed; add it to the allowed origins"
+		return "origin", "Origin " + origin + " is not allowed; add it to the allowed origins"
 	}
-	return ""
+	return "", ""
 }
 
 // hostAllowed checks the Host where the request came in over the loopback

@@ -27,6 +27,8 @@ import (
 // Options are what an operator may set. The zero value is ready.
 type Options struct {
 	Logger          *slog.Logger     // nil discards
+	Meter           Meter            // nil counts nothing
+	Metrics         http.Handler     // answers GET /metrics; nil: there is none
 	Version         string           // of the daemon, as clients see it
 	Policy          Policy           // who may come in; it can be changed later
 	Volumes         []sandbox.Volume // that every sandbox sees
@@ -58,6 +60,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
+	}
 	if o.Version == "" {
 		o.Version = "dev"
 	}
@@ -88,6 +93,7 @@ type Handler struct {
 	sessions Sessions
 	options  Options
 	policy   atomic.Pointer[Policy]
+	draining atomic.Bool
 	mcp      *mcp.Handler
 	events   *events.Handler
 	rest     *rest.Handler
@@ -117,6 +123,10 @@ func New(sessions Sessions, options Options) *Handler {
 // SetPolicy changes who may come in from now on. Streams that are open stay.
 func (h *Handler) SetPolicy(p Policy) { h.policy.Store(&p) }
 
+// Drain says that the daemon is about to shut down, which /ready then tells:
+// who sends clients here should send them elsewhere. All else goes on.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
 // Shutdown ends what would keep an [http.Server] from shutting down: streams,
 // and calls that outlived their connections, for which it waits until ctx ends.
 func (h *Handler) Shutdown(ctx context.Context) error {
@@ -127,15 +137,13 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = identified(w, r)
-	if h.options.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		logged := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		w = logged
-		defer h.access(r, logged, time.Now())
-	}
+	seen := &statusWriter{ResponseWriter: w, meter: h.options.Meter, status: http.StatusOK}
+	defer h.answered(r, seen, time.Now())
+	w = seen
 	defer h.recovered(w, r)
 	policy := h.policy.Load()
-	if refusal := policy.foreign(r); refusal != "" {
-		h.turnedAway(r, refusal)
+	if reason, refusal := policy.foreign(r); refusal != "" {
+		h.turnedAway(r, reason, refusal)
 		writeDetail(w, http.StatusForbidden, refusal)
 		return
 	}
@@ -145,7 +153,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if policy.Keeper != nil && !isOpen(r) {
 		entered, refusal := door.Enter(policy.Keeper, r)
 		if entered == nil {
-			h.turnedAway(r, refusal)
+			h.turnedAway(r, "auth", refusal)
 			unauthorized(w, r, refusal)
 			return
 		}
@@ -162,7 +170,8 @@ func isOpen(r *http.Request) bool {
 }
 
 // turnedAway notes who was not let in, and why.
-func (h *Handler) turnedAway(r *http.Request, why string) {
+func (h *Handler) turnedAway(r *http.Request, reason, why string) {
+	h.options.Meter.RequestRefused(reason)
 	h.options.Logger.InfoContext(r.Context(), "Connection refused", "addr", r.RemoteAddr, "path", r.URL.Path, "err", why)
 }
 
@@ -189,6 +198,10 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
 		getOnly(w, r, h.status, "OPTIONS, POST, GET")
 	case path == "/health":
 		getOnly(w, r, h.health, "GET")
+	case path == "/ready":
+		getOnly(w, r, h.ready, "GET")
+	case path == "/metrics" && h.options.Metrics != nil:
+		getOnly(w, r, h.options.Metrics.ServeHTTP, "GET")
 	case path == "/v1/events":
 		getOnly(w, r, h.events.All, "GET")
 	case path == "/v1/sessions":
@@ -216,7 +229,7 @@ func (h *Handler) session(w http.ResponseWriter, r *http.Request, path string) {
 }
 
 func isPath(path string) bool {
-	return path == "/mcp" || path == "/health" || path == "/v1/events" || path == "/v1/sessions"
+	return path == "/mcp" || path == "/health" || path == "/ready" || path == "/metrics" || path == "/v1/events" || path == "/v1/sessions"
 }
 
 // redirect sends a client to a path of ours without its slash.
@@ -250,24 +263,3 @@ func (h *Handler) recovered(w http.ResponseWriter, r *http.Request) {
 	h.options.Logger.ErrorContext(r.Context(), "request panicked", "err", v, "stack", string(debug.Stack()))
 	writeDetail(w, http.StatusInternalServerError, "Internal server error")
 }
-
-// access writes the one line per request, which has nothing of what was sent.
-func (h *Handler) access(r *http.Request, w *statusWriter, began time.Time) {
-	h.options.Logger.DebugContext(r.Context(), "request", "addr", r.RemoteAddr, "method", r.Method,
-		"path", r.URL.Path, "status", w.status, "dur", time.Since(began))
-}
-
-// A statusWriter remembers the status for the access line.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets [http.ResponseController] reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -10,6 +10,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
 	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/metrics"
 )
 
 // A daemon is the parts that serve, joined.
@@ -27,10 +28,13 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := supervision.New(life, backend, supervisionOptions(c, backend, logger))
+	meter := metrics.New(metricsOptions(backend, logger))
+	sessions, err := supervision.New(life, backend, supervisionOptions(c, backend, meter, logger))
 	if err != nil {
 		return nil, errors.Join(err, backend.Close(ctx))
 	}
-	handler := transport.New(sessions, transportOptions(c, logger))
+	options := transportOptions(c, logger)
+	options.Meter, options.Metrics = meter, meter.Handler(life, sessions)
+	handler := transport.New(sessions, options)
 	return &daemon{backend: backend, sessions: sessions, handler: handler, server: newServer(life, handler, logger)}, nil
 }

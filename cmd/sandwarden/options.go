@@ -9,6 +9,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
 	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/metrics"
 )
 
 // A host knows its memory. A backend that does not is not asked.
@@ -17,9 +18,10 @@ type host interface {
 }
 
 // supervisionOptions are the parts of a configuration that sessions follow.
-func supervisionOptions(c config.Config, backend sandbox.Backend, logger *slog.Logger) supervision.Options {
+func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.Meter, logger *slog.Logger) supervision.Options {
 	options := supervision.Options{
 		Logger: logger.With("part", "supervision"),
+		Meter:  meter,
 		Session: actors.Options{
 			Logger:      logger.With("part", "actors"),
 			Queue:       c.Queue,
@@ -55,6 +57,15 @@ func transportOptions(c config.Config, logger *slog.Logger) transport.Options {
 		MaxTimeout:     c.MaxExecutionTime,
 		DefaultFlavor:  c.DefaultFlavor,
 	}
+}
+
+// metricsOptions are the words that the metrics tell apart.
+func metricsOptions(backend sandbox.Backend, logger *slog.Logger) metrics.Options {
+	options := metrics.Options{Logger: logger.With("part", "metrics"), Version: release(), Backend: backend.Name()}
+	for _, t := range backend.Capabilities().Templates {
+		options.Templates = append(options.Templates, t.Template.Name)
+	}
+	return options
 }
 
 // policyOf is who may come in.

@@ -202,6 +202,7 @@ func (d *daemon) start(listeners []net.Listener) <-chan error {
 // callers answered, then what is left of the connections, at last the backend.
 func (d *daemon) stop(life context.Context, drain time.Duration, logger *slog.Logger) error {
 	began := time.Now()
+	d.handler.Drain()
 	whole, cancel := context.WithTimeout(life, drain+answerGrace) // of which the sessions take drain
 	defer cancel()
 	answered := make(chan error, 1)
