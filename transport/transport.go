@@ -8,6 +8,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -126,6 +127,12 @@ func (h *Handler) SetPolicy(p Policy) { h.policy.Store(&p) }
 // Drain says that the daemon is about to shut down, which /ready then tells:
 // who sends clients here should send them elsewhere. All else goes on.
 func (h *Handler) Drain() { h.draining.Store(true) }
+
+// ServeLines serves one client of MCP over a pair of streams until the input or
+// ctx ends.
+func (h *Handler) ServeLines(ctx context.Context, in io.Reader, out io.Writer) error {
+	return h.mcp.ServeLines(ctx, in, out)
+}
 
 // Shutdown ends what would keep an [http.Server] from shutting down: streams,
 // and calls that outlived their connections, for which it waits until ctx ends.

@@ -29,7 +29,10 @@ type logOptions struct {
 
 // logOptionsOf are the parts of a configuration that the log follows.
 func logOptionsOf(c config.Config) logOptions {
-	return logOptions{Level: c.LogLevel, Format: c.LogFormat}
+	return logOptions{
+		Level: c.LogLevel, Format: c.LogFormat, Plain: !c.LogStructured, Quiet: !c.LogConsole,
+		File: c.LogFile, MaxSize: c.LogMaxSize, Backups: c.LogBackups,
+	}
 }
 
 // logs are the log of the daemon: the console and a file, which have one level.

@@ -10,6 +10,7 @@ import (
 	"github.com/sandwarden/sandwarden/supervision"
 	"github.com/sandwarden/sandwarden/transport"
 	"github.com/sandwarden/sandwarden/transport/metrics"
+	"github.com/sandwarden/sandwarden/transport/token"
 )
 
 // A host knows its memory. A backend that does not is not asked.
@@ -29,15 +30,24 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 			QueueWait:   c.QueueWait,
 			Timeout:     c.ExecutionTimeout,
 			OutputLimit: c.OutputBytes,
+			CallLimit:   c.RequestTimeout,
 		},
-		DefaultFlavor: c.DefaultFlavor,
-		MaxSessions:   c.MaxSessions,
-		HostSessions:  hostSessions(),
-		MaxMemoryMB:   c.MaxTotalMemoryMB,
-		HostCPUs:      runtime.NumCPU(),
-		NoEviction:    !c.LRUEviction,
-		IdleTimeout:   c.SessionTimeout,
-		SweepInterval: c.CleanupInterval,
+		DefaultFlavor:  c.DefaultFlavor,
+		MaxSessions:    c.MaxSessions,
+		HostSessions:   hostSessions(c.Connections),
+		MaxMemoryMB:    c.MaxTotalMemoryMB,
+		MaxCPUs:        c.MaxTotalCPUs,
+		MaxOwned:       c.SessionsPerPrincipal,
+		HostCPUs:       runtime.NumCPU(),
+		NoEviction:     !c.LRUEviction,
+		AdmissionQueue: c.AdmissionQueue,
+		AdmissionWait:  c.AdmissionWait,
+		IdleTimeout:    c.SessionTimeout,
+		SweepInterval:  c.CleanupInterval,
+		CreateLimit:    c.SandboxStartTimeout,
+	}
+	if c.AdmissionWait == 0 {
+		options.AdmissionWait = -1 // nobody waits
 	}
 	if h, ok := backend.(host); ok {
 		options.HostMemory = h.HostMemory
@@ -46,16 +56,18 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 }
 
 // transportOptions are the parts of a configuration that clients meet.
-func transportOptions(c config.Config, logger *slog.Logger) transport.Options {
+func transportOptions(c config.Config, policy transport.Policy, logger *slog.Logger) transport.Options {
 	return transport.Options{
 		Logger:         logger.With("part", "transport"),
 		Version:        release(),
-		Policy:         policyOf(c),
+		Policy:         policy,
+		Volumes:        c.Volumes,
 		MaxBody:        c.BodyBytes,
 		MaxCode:        int(c.CodeBytes),
 		DefaultTimeout: c.ExecutionTimeout,
 		MaxTimeout:     c.MaxExecutionTime,
 		DefaultFlavor:  c.DefaultFlavor,
+		ReadTimeout:    c.BodyTimeout,
 	}
 }
 
@@ -68,7 +80,16 @@ func metricsOptions(backend sandbox.Backend, logger *slog.Logger) metrics.Option
 	return options
 }
 
-// policyOf is who may come in.
-func policyOf(c config.Config) transport.Policy {
-	return transport.Policy{EnableCORS: c.EnableCORS, AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts}
+// policyOf is who may come in. It reads the tokens.
+func policyOf(c config.Config) (transport.Policy, error) {
+	policy := transport.Policy{EnableCORS: c.EnableCORS, AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts}
+	if c.TokensFile == "" {
+		return policy, nil
+	}
+	tokens, err := token.Open(c.TokensFile)
+	if err != nil {
+		return policy, explained(err)
+	}
+	policy.Keeper = tokens
+	return policy, nil
 }

@@ -18,6 +18,7 @@ import (
 // A program is one run of the command, with all that it may touch.
 type program struct {
 	args, environ  []string
+	stdin          io.Reader // nil is that of the process
 	stdout, stderr io.Writer
 	open           opener
 	move           mover

@@ -16,6 +16,10 @@ import (
 // other readers get text.
 func (p *program) announce(c config.Config, backend sandbox.Backend, logger *logs) {
 	url, able := baseURL(c), backend.Capabilities()
+	if c.Transport == stdio {
+		logger.Info("serving one client over standard input and output", "backend", backend.Name(), "isolation", able.Isolation)
+		return
+	}
 	if c.LogFormat != "json" && !logger.quiet {
 		fmt.Fprint(p.stderr, readyText(url, backend)) //nolint:errcheck // the log may have no reader
 		return
@@ -88,5 +92,9 @@ func baseURL(c config.Config) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(c.Port))
+	scheme := "http://"
+	if c.TLSCert != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(c.Port))
 }

@@ -30,15 +30,21 @@ type certificate struct {
 // openCertificate reads a certificate, which must be good.
 func openCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: logger}
-	return c, c.reload()
+	return c, c.read()
 }
 
-// reload reads the files, whether they changed or not. When it fails, the
-// certificate stays as it was.
-func (c *certificate) reload() error {
+// move reads other files, or the same again. When it fails, the certificate
+// stays as it was.
+func (c *certificate) move(certFile, keyFile string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.read()
+	before := [2]string{c.certFile, c.keyFile}
+	c.certFile, c.keyFile = certFile, keyFile
+	err := c.read()
+	if err != nil {
+		c.certFile, c.keyFile = before[0], before[1]
+	}
+	return err
 }
 
 // read is called with the mutex held.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -110,6 +111,25 @@ func (h *Handler) log(ctx context.Context, op operation, f *fault.Fault, err err
 	}
 	h.options.Logger.Log(ctx, level, "call failed", "tool", op.tool, "session", op.session, "kind", kind.String(),
 		"code", code, "told", f.Message, "err", err)
+}
+
+// mismatch says that a session which was there is not what the call asked for:
+// its template and flavor were chosen when it was made.
+func (out *outcome) mismatch() string {
+	if out.result.Created {
+		return ""
+	}
+	var ignored []string
+	if s := &out.result.Session; out.op.template != "" && out.op.template != s.Template.Name {
+		ignored = append(ignored, "template "+out.op.template+" (it is "+s.Template.Name+")")
+	}
+	if s := &out.result.Session; out.op.flavor != "" && out.op.flavor != s.Flavor.Name {
+		ignored = append(ignored, "flavor "+out.op.flavor+" (it is "+s.Flavor.Name+")")
+	}
+	if len(ignored) == 0 {
+		return ""
+	}
+	return "the session was there already, so this was ignored: " + strings.Join(ignored, ", ") + "; use another session_id to get it"
 }
 
 // succeeded reports whether the code or the command did what it should.

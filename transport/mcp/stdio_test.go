@@ -99,3 +99,24 @@ func TestServeLines_Guide(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A session that was there keeps its template, and who asked for another is
+// told so.
+func TestMismatchIsTold(t *testing.T) {
+	send, receive, hangUp := lines(t, &transporttest.Sessions{}, mcp.Options{})
+	send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
+	receive()
+	for i, c := range []struct{ arguments, want, never string }{
+		{`{"code":"x","session_id":"s","template":"node"}`, `"template":"node"`, `"note"`},
+		{`{"code":"x","session_id":"s","template":"python","flavor":"large"}`, `"note":"the session was there already, so this was ignored: template python (it is node), flavor large (it is small); use another session_id to get it"`, "\x00"},
+		{`{"code":"x","session_id":"s"}`, `"template":"node"`, `"note"`},
+	} {
+		send(guideCall("execute_code", c.arguments))
+		if got := receive(); !strings.Contains(got, c.want) || strings.Contains(got, c.never) {
+			t.Errorf("%d: %s\nwant %s", i, got, c.want)
+		}
+	}
+	if err := hangUp(); err != nil {
+		t.Error(err)
+	}
+}

@@ -118,6 +118,7 @@ func appendFacts(dst []byte, out *outcome) []byte {
 	dst = plainjson.StringMember(dst, "template", r.Session.Template.Name)
 	dst = plainjson.StringMember(dst, "flavor", r.Session.Flavor.Name)
 	dst = optional(dst, "capped", r.Session.Flavor.Capped)
+	dst = optional(dst, "note", out.mismatch())
 	dst = plainjson.BoolMember(dst, "session_created", r.Created)
 	dst = appendPrevious(dst, r.Session.Previous)
 	dst = optional(dst, "result", r.Exit.Result)
