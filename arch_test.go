@@ -43,10 +43,12 @@ var uses = map[string][]string{
 var homes = map[string][]string{
 	"github.com/asynkron/protoactor-go":       {"actors", "supervision"},
 	"github.com/mark3labs/mcp-go":             {"bench", "transport"},
+	"github.com/prometheus/client_golang":     {"transport"},
 	"github.com/knadh/koanf":                  {"config"},
 	"github.com/go-viper/mapstructure":        {"config"},
 	"github.com/lmittmann/tint":               {"cmd/sandwarden"},
 	"github.com/coreos/go-systemd":            {"cmd/sandwarden"},
+	"github.com/DeRuina/timberjack":           {"cmd/sandwarden"},
 	"github.com/containerd/ttrpc":             {"sandbox/agent"},
 	"github.com/landlock-lsm/go-landlock":     {"sandbox/agent"},
 	"github.com/elastic/go-seccomp-bpf":       {"sandbox/native"},

@@ -59,6 +59,24 @@ type execution struct {
 // isCode tells whether it needs the kernel, which does one thing at a time.
 func (x *execution) isCode() bool { return len(x.exec.Argv) == 0 }
 
+// measured is what a meter is told of a finished execution, and nothing of what
+// its sandbox says of times.
+func (x *execution) measured(now time.Time) (kind sandbox.ExecKind, outcome string, took, waited time.Duration) {
+	kind, outcome = sandbox.CommandExec, sandbox.OutcomeOK
+	if x.isCode() {
+		kind = sandbox.CodeExec
+	}
+	switch {
+	case x.err != nil:
+		return kind, sandbox.OutcomeNotRun, 0, now.Sub(x.queued)
+	case x.exit.Cause != sandbox.CauseNone:
+		outcome = string(x.exit.Cause)
+	case x.exit.Code != 0 || x.exit.Failure != nil:
+		outcome = sandbox.OutcomeFailed
+	}
+	return kind, outcome, now.Sub(x.begun), x.begun.Sub(x.queued)
+}
+
 // A transcript is the text that an execution wrote: its bytes, and where they
 // change streams. Bytes once written stay, so readers need no copy.
 type transcript struct {

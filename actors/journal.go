@@ -18,7 +18,7 @@ import (
 type journal struct {
 	name string
 	log  *Log // of this session; closed by end
-	all  *Log // of the daemon
+	all  *Log // of the owner
 	opts Options
 	over chan struct{} // closed by end
 
@@ -211,6 +211,7 @@ func (j *journal) writer(id sandbox.ExecID) *execution {
 
 // take adds the output of one frame to x, which may be nil, and to the logs.
 func (j *journal) take(x *execution, f *sandbox.Frame) {
+	j.opts.Meter.OutputBytes(len(f.Data))
 	if f.Stream == sandbox.Display {
 		j.display(x, f)
 		return
@@ -324,4 +325,5 @@ func (j *journal) drop(x *execution) {
 		j.executions = slices.Delete(j.executions, i, i+1)
 	}
 	j.lastUsed = time.Now()
+	j.opts.Meter.ExecutionEnded(x.measured(j.lastUsed))
 }

@@ -3,11 +3,14 @@ package actors
 import (
 	"log/slog"
 	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
 )
 
 // Options are the settings of a session. The zero value is ready.
 type Options struct {
-	Logger *slog.Logger // nil discards
+	Logger *slog.Logger  // nil discards
+	Meter  sandbox.Meter // nil counts nothing
 
 	Queue     int           // executions that wait, code and commands each; 16
 	Commands  int           // commands that run side by side; 8
@@ -32,6 +35,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = sandbox.NoMeter{}
 	}
 	if o.Clock == nil {
 		o.Clock = boottime

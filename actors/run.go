@@ -114,7 +114,7 @@ func (s *state) started(c actor.Context, m *started) {
 		if s.life.Err() != nil {
 			return // the daemon ends, and with it the session
 		}
-		s.opts.Logger.Error("sandbox cannot start an execution", "err", v.startErr)
+		s.opts.Logger.Error("sandbox cannot start an execution", "request", m.of.exec.Request, "err", v.startErr)
 		s.lose(c, s.journal.sandbox(), sandbox.Death{
 			Cause: sandbox.CauseAgentLost, Evidence: "the agent did not start an execution",
 		}, nil)
@@ -209,7 +209,7 @@ func (s *state) signal(x *execution, signal sandbox.Signal) {
 			return box.Signal(ctx, x.id, signal)
 		})
 		if err != nil {
-			opts.Logger.Warn("signal not sent", "signal", string(signal), "err", err)
+			opts.Logger.Warn("signal not sent", "request", x.exec.Request, "signal", string(signal), "err", err)
 		}
 	}()
 }
@@ -220,7 +220,7 @@ func (s *state) lose(c actor.Context, box sandbox.Sandbox, death sandbox.Death, 
 	if box == nil || !s.journal.lose(box, death, of, sandbox.CauseWallTimeout) {
 		return
 	}
-	s.opts.Logger.Warn("sandbox lost", "sandbox", string(box.ID()), "cause", string(death.Cause), "evidence", death.Evidence)
+	s.opts.Logger.Warn("sandbox failed", "sandbox", string(box.ID()), "cause", string(death.Cause), "evidence", death.Evidence)
 	s.journal.stopPump()
 	s.lost(box, death)
 	for _, x := range s.journal.unfinished() {

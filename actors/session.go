@@ -26,7 +26,7 @@ type Birth struct {
 	Name string          // the caller's
 	ID   string          // of the actor; never used again
 	Box  sandbox.Sandbox // the session uses it, the parent destroys it
-	All  *Log            // of the daemon; gets every event of the session
+	All  *Log            // of the owner; gets every event of the session
 	// Lost is told that the session gave up a sandbox, and why. It may be told
 	// twice, and must not block. The parent destroys the sandbox, and gives
 	// the session another with Replace or ends it.
@@ -71,6 +71,7 @@ func (s *Session) PID() *actor.PID { return s.pid }
 // An Order is one execution asked of a session. Exactly one of Code and Argv
 // is set.
 type Order struct {
+	Request  string // id of the request that it is for; empty when there is none
 	Code     string
 	Argv     []string
 	Dir      string
@@ -123,7 +124,7 @@ func newExecution(order Order, opts Options) *execution {
 		id: newExecID(), timeout: order.Timeout, queued: time.Now(), done: make(chan struct{}),
 		exec: sandbox.Exec{Code: order.Code, Argv: order.Argv, Dir: order.Dir, OutputLimit: opts.OutputLimit},
 	}
-	x.exec.ID = x.id
+	x.exec.ID, x.exec.Request = x.id, order.Request
 	orElse(&x.timeout, opts.Timeout)
 	x.timeout = min(x.timeout, longest)
 	return x
@@ -144,6 +145,20 @@ func (s *Session) Subscribe(ctx context.Context, after uint64) (sandbox.Subscrip
 		return nil, s.refusal("subscribe", err)
 	}
 	return answer.subscription, nil
+}
+
+// Usage returns what the session's sandbox uses now, or nil where it has none
+// or does not say. It does not wait for the actor.
+func (s *Session) Usage(ctx context.Context) *sandbox.Stats {
+	box := s.journal.sandbox()
+	if box == nil {
+		return nil
+	}
+	stats, err := box.Stats(ctx)
+	if err != nil {
+		return nil
+	}
+	return &stats
 }
 
 // Activity returns what the session is doing. It does not wait for the actor.

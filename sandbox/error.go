@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 )
 
 // A Kind says what a caller can do about an error. Callers branch on the Kind,
@@ -67,6 +68,14 @@ type Limit struct {
 	Current  int64  // in use
 	Max      int64  // allowed
 	Unit     string // "" for counts, "MB" for memory
+	Line     *Line  // where it stood that waited for room; nil when it did not wait
+}
+
+// A Line is where a request stood among those that waited for room.
+type Line struct {
+	Position int // from 1
+	Length   int
+	Waited   time.Duration
 }
 
 // Error returns "op id: kind: detail: cause", leaving out what is empty.

@@ -9,6 +9,7 @@ type ExecID string
 // or a command. Exactly one of Code and Argv is set.
 type Exec struct {
 	ID          ExecID
+	Request     string // id of the request that it is for, as logs have it; may be empty
 	Code        string
 	Argv        []string
 	Env         []string      // "K=V", for a command only

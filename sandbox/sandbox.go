@@ -71,11 +71,15 @@ type Freezer interface {
 
 // A Spec is what a sandbox is to be.
 type Spec struct {
-	Session  string   // the caller's name for it; shown inside as the host name where it fits
-	Template Template // what is inside
-	Flavor   Flavor   // how much it may use
-	Env      []string // "K=V", added to the template's
+	Owner    Principal // whose session it is for; never shown inside
+	Session  string    // the caller's name for it; shown inside as the host name where it fits
+	Template Template  // what is inside
+	Flavor   Flavor    // how much it may use
+	Env      []string  // "K=V", added to the template's
 }
+
+// Ref is the session that the sandbox is for.
+func (s *Spec) Ref() Ref { return Ref{s.Owner, s.Session} }
 
 // A Template names what is inside a sandbox and which kernel runs its code.
 type Template struct {

@@ -7,11 +7,15 @@ import (
 
 // A SessionRequest asks for a session.
 type SessionRequest struct {
+	Owner    Principal
 	Session  string // the caller's name for it; empty lets us choose
 	Template string // empty is the default
 	Flavor   string // empty is the default
 	Env      []string
 }
+
+// Ref is the session that is asked for.
+func (r *SessionRequest) Ref() Ref { return Ref{r.Owner, r.Session} }
 
 // An ExecRequest asks for one execution in a session, which is made when it
 // does not exist.
@@ -54,6 +58,7 @@ type Rich struct {
 
 // A Session is what can be told of a session.
 type Session struct {
+	Owner      Principal
 	Name       string // the caller's
 	Sandbox    ID     // its present sandbox
 	Template   Template
@@ -63,6 +68,7 @@ type Session struct {
 	LastUsed   time.Time
 	Running    int      // executions that run or wait
 	Restarts   int      // fresh sandboxes that it was given
+	Usage      *Stats   // of its sandbox now; nil when nobody asked, or it cannot be told
 	Unenforced []string // limits that are not in force for it
 	Previous   *Ended   // the session of this name that ended within the hour
 }
@@ -83,6 +89,8 @@ const (
 	StatusRunning  Status = "running"
 	StatusError    Status = "error"
 	StatusStopped  Status = "stopped"
+	StatusWaiting  Status = "waiting" // for admission; of an Overview alone
+	StatusEnding   Status = "ending"  // of an Overview alone
 )
 
 // An EventType is what happened.
@@ -130,12 +138,18 @@ type Subscription interface {
 
 // An Overview is what can be told of the daemon as a whole.
 type Overview struct {
-	Sessions     int   // those that are being made or ended included
-	MaxSessions  int   // allowed
-	MemoryMB     int64 // the sum of the flavors
-	MaxMemoryMB  int64 // allowed; 0 when flavors are ceilings and the host's memory decides
-	Waiting      int   // sessions that wait to be admitted
-	Backend      string
-	Ready        error // why no sandbox can be made; nil when they can
-	Capabilities Capabilities
+	Sessions    int            // those that are being made or ended included
+	MaxSessions int            // allowed
+	MemoryMB    int64          // the sum of the flavors
+	MaxMemoryMB int64          // allowed; 0 when flavors are ceilings and the host's memory decides
+	CPUs        int            // the sum of the flavors
+	MaxCPUs     int            // allowed; 0 for no limit
+	Waiting     int            // sessions that wait to be admitted
+	States      map[Status]int // sessions that are made, used, ended or waited for
+	// Bytes; 0 where it is not known.
+	HostTotal, HostAvailable int64 // memory of the host, or of the container that the daemon is in
+	Used, UsedMax            int64 // memory of all sandboxes together, and its limit
+	Backend                  string
+	Ready                    error // why no sandbox can be made; nil when they can
+	Capabilities             Capabilities
 }

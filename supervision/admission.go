@@ -2,18 +2,28 @@ package supervision
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
+// A claim is what one session takes of what there is.
+type claim struct {
+	owner  sandbox.Principal
+	memory int64 // MiB
+	cpus   int
+}
+
 // room is what there is and what may be, at one moment.
 type room struct {
 	sessions, maxSessions int
-	memory, maxMemory     int64 // MiB; no maximum when 0
+	memory, maxMemory     int64                     // MiB; no maximum when 0
+	cpus, maxCPUs         int                       // no maximum when 0
+	held                  map[sandbox.Principal]int // sessions of each owner
+	maxHeld               int                       // of any one; no maximum when 0
 	// What is on its way out, and counted above until it is gone.
-	goingSessions int
-	goingMemory   int64
+	going []claim
 	// How many more sessions the host's free memory takes, and whether one was
 	// evicted for it a moment ago, which may not be seen yet.
 	host     int
@@ -34,77 +44,154 @@ func hostRoom(total, available int64, unseen int) int {
 	return int((available-floor(total))/reserve) - unseen
 }
 
-func (r room) fits(memory int64) bool {
-	return r.sessions < r.maxSessions && (r.maxMemory <= 0 || r.memory+memory <= r.maxMemory) && r.host > 0
+func (r *room) fits(c claim) bool {
+	return r.sessions < r.maxSessions && (r.maxMemory <= 0 || r.memory+c.memory <= r.maxMemory) &&
+		(r.maxCPUs <= 0 || r.cpus+c.cpus <= r.maxCPUs) && r.host > 0 && !r.hasAll(c.owner)
 }
 
-func (r room) with(memory int64) room {
+// hasAll tells whether an owner has as many sessions as one may have.
+func (r *room) hasAll(owner sandbox.Principal) bool {
+	return r.maxHeld > 0 && r.held[owner] >= r.maxHeld
+}
+
+func (r *room) take(c claim) {
 	r.sessions++
-	r.memory += memory
+	r.memory += c.memory
+	r.cpus += c.cpus
+	r.held[c.owner]++
 	r.host--
-	return r
 }
 
-func (r room) without(memory int64) room {
+func (r *room) give(c claim) {
 	r.sessions--
-	r.memory -= memory
-	return r
+	r.memory -= c.memory
+	r.cpus -= c.cpus
+	r.held[c.owner]--
 }
 
-// plan says how many of those who wait are admitted now, and how many of the
-// idle sessions are to be evicted so that more can be. Both are taken from the
-// front: wants is in order of arrival, idle in order of last use. Nothing is
-// evicted for somebody whom it would not help.
-func (r room) plan(wants, idle []int64) (admit, evict int) {
-	for admit < len(wants) && r.fits(wants[admit]) {
-		r = r.with(wants[admit])
-		admit++
+func (r *room) clone() room {
+	c := *r
+	c.held = maps.Clone(r.held)
+	if c.held == nil {
+		c.held = map[sandbox.Principal]int{}
 	}
-	if admit < len(wants) && r.host <= 0 {
-		if r.goingSessions == 0 && !r.relieved && len(idle) > 0 {
-			return admit, 1 // how much it frees is seen when it is gone
-		}
-		return admit, 0
-	}
-	r.sessions -= r.goingSessions
-	r.memory -= r.goingMemory
-	for _, want := range wants[admit:] {
-		then, n := r, evict
-		for !then.fits(want) && n < len(idle) {
-			then = then.without(idle[n])
-			n++
-		}
-		if !then.fits(want) {
-			break
-		}
-		r, evict = then.with(want), n
-	}
-	return admit, evict
+	return c
 }
 
-// refusal says what is full for a session of so much memory.
-func (r room) refusal(name string, memory int64, what string) error {
+// plan says which of those who wait are admitted now, and which of the idle
+// sessions are to be evicted so that more can be. Wants are in the order of the
+// line, idle in order of last use. Nobody overtakes but those whom only the
+// number of their own sessions holds up, and nothing is evicted for somebody
+// whom it would not help.
+func (r room) plan(wants, idle []claim) (admit, evict []int) {
+	r = r.clone()
+	var rest []int
+	stuck := false // somebody waits whom nobody may overtake
+	for i, want := range wants {
+		if !stuck && r.fits(want) {
+			r.take(want)
+			admit = append(admit, i)
+			continue
+		}
+		rest = append(rest, i)
+		stuck = stuck || !r.hasAll(want.owner)
+	}
+	evictions := evictions{idle: idle, taken: make([]bool, len(idle))}
+	if len(rest) > 0 && r.host <= 0 {
+		if len(r.going) == 0 && !r.relieved {
+			evictions.pick(&r, wants[rest[0]]) // how much it frees is seen when it is gone
+		}
+		return admit, evictions.chosen
+	}
+	for _, gone := range r.going {
+		r.give(gone)
+	}
+	for _, i := range rest {
+		then, after := r.clone(), evictions.clone()
+		for !then.fits(wants[i]) && after.pick(&then, wants[i]) {
+		}
+		switch {
+		case then.fits(wants[i]):
+			then.take(wants[i])
+			r, evictions = then, after
+		case !r.hasAll(wants[i].owner):
+			return admit, evictions.chosen
+		}
+	}
+	return admit, evictions.chosen
+}
+
+// evictions are the idle sessions that are to go.
+type evictions struct {
+	idle   []claim // least recently used first
+	taken  []bool
+	chosen []int // in order of choice
+}
+
+func (e evictions) clone() evictions {
+	e.taken = append([]bool(nil), e.taken...)
+	e.chosen = append([]int(nil), e.chosen...)
+	return e
+}
+
+// pick chooses one more to make room for a want: of the owner who holds most,
+// the longest unused. Nobody loses a session to another owner who would then
+// have more than is left; with one owner that is plain LRU.
+func (e *evictions) pick(r *room, want claim) bool {
+	best := -1
+	for i, c := range e.idle {
+		mine := c.owner == want.owner
+		if e.taken[i] || !mine && (r.hasAll(want.owner) || r.held[c.owner] <= r.held[want.owner]) {
+			continue
+		}
+		if best < 0 || r.held[c.owner] > r.held[e.idle[best].owner] {
+			best = i
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	e.taken[best] = true
+	e.chosen = append(e.chosen, best)
+	r.give(e.idle[best])
+	return true
+}
+
+// refusal says what is full for a session that is asked for, and, when it has
+// waited, where it stood.
+func (r *room) refusal(name string, want claim, what string, line *sandbox.Line) error {
 	e := &sandbox.Error{Op: "create", ID: name, Kind: sandbox.Exhausted}
-	switch {
-	case r.sessions >= r.maxSessions:
-		e.Limit = &sandbox.Limit{Resource: "sessions", Current: int64(r.sessions), Max: int64(r.maxSessions)}
-		e.Remedy = "stop a session that is not needed, or try again when one has ended"
-	case r.maxMemory > 0 && r.memory+memory > r.maxMemory:
-		e.Limit = &sandbox.Limit{Resource: "memory", Current: r.memory + memory, Max: r.maxMemory, Unit: "MB"}
-		e.Remedy = "use a smaller flavor, or stop a session that is not needed"
-	case r.host <= 0:
-		e.Limit = &sandbox.Limit{
-			Resource: "host_memory", Current: (r.total - r.available) / mib, Max: (r.total - floor(r.total)) / mib, Unit: "MB",
-		}
-		e.Remedy = "try again later; the host is short of memory"
-	default: // there is room, but others came first
-		e.Limit = &sandbox.Limit{Resource: "queue", Current: int64(r.sessions), Max: int64(r.maxSessions)}
-		e.Remedy = "try again"
+	e.Limit, e.Remedy = r.full(want)
+	e.Limit.Line = line
+	if what == "" {
+		what = "no room for another session: " + e.Limit.Resource
 	}
 	e.Detail = fmt.Sprintf("%s: %d%s of %d%s", what, e.Limit.Current, e.Limit.Unit, e.Limit.Max, e.Limit.Unit)
-	if what == "" {
-		e.Detail = fmt.Sprintf("no room for another session: %s at %d%s of %d%s",
-			e.Limit.Resource, e.Limit.Current, e.Limit.Unit, e.Limit.Max, e.Limit.Unit)
+	if line != nil {
+		e.Detail += fmt.Sprintf("; it waited %s as number %d of %d in the line", line.Waited, line.Position, line.Length)
 	}
 	return e
+}
+
+// full returns the limit that keeps a claim out, and what would help.
+func (r *room) full(want claim) (limit *sandbox.Limit, remedy string) {
+	switch {
+	case r.hasAll(want.owner):
+		return &sandbox.Limit{Resource: "sessions", Current: int64(r.held[want.owner]), Max: int64(r.maxHeld)},
+			"stop a session of your own that is not needed: this is how many one client may have"
+	case r.sessions >= r.maxSessions:
+		return &sandbox.Limit{Resource: "sessions", Current: int64(r.sessions), Max: int64(r.maxSessions)},
+			"stop a session that is not needed, or try again when one has ended"
+	case r.maxMemory > 0 && r.memory+want.memory > r.maxMemory:
+		return &sandbox.Limit{Resource: "memory", Current: r.memory + want.memory, Max: r.maxMemory, Unit: "MB"},
+			"use a smaller flavor, or stop a session that is not needed"
+	case r.maxCPUs > 0 && r.cpus+want.cpus > r.maxCPUs:
+		return &sandbox.Limit{Resource: "cpu", Current: int64(r.cpus + want.cpus), Max: int64(r.maxCPUs)},
+			"use a smaller flavor, or stop a session that is not needed"
+	case r.host <= 0:
+		return &sandbox.Limit{
+			Resource: "host_memory", Current: (r.total - r.available) / mib, Max: (r.total - floor(r.total)) / mib, Unit: "MB",
+		}, "try again later; the host is short of memory"
+	} // else there is room, but others came first
+	return &sandbox.Limit{Resource: "queue", Current: int64(r.sessions), Max: int64(r.maxSessions)}, "try again"
 }

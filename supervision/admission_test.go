@@ -42,7 +42,7 @@ func TestCreate_ReturnsTheOneThereIs(t *testing.T) {
 			t.Errorf("got %+v, %v, %v", ours, made, err)
 		}
 		wantNames(t, s, "a", ours.Name)
-		found, err := s.Find(t.Context(), "a")
+		found, err := s.Find(t.Context(), sandbox.Ref{Name: "a"})
 		if err != nil || found.Sandbox != first.Sandbox {
 			t.Errorf("got %+v, %v", found, err)
 		}
@@ -225,7 +225,7 @@ func TestAdmission_PlaceIsFreeWhenTheSandboxIsGone(t *testing.T) {
 		backend.Fail("Destroy", 1, 3, errors.New("busy"))
 		backend.Delay("Destroy", 4, 1, 20*time.Second)
 		stopping := make(chan error, 1)
-		go func() { stopping <- s.Stop(t.Context(), "a") }()
+		go func() { stopping <- s.Stop(t.Context(), sandbox.Ref{Name: "a"}) }()
 		synctest.Wait()
 		began := time.Now()
 		run(t, s, code("a", "print:x")) // another of that name
@@ -251,15 +251,15 @@ func TestAdmission_StopWhileItIsMade(t *testing.T) {
 		waits := begin(t.Context(), s, code("b", "print:x"))
 		synctest.Wait()
 		wantNames(t, s, "a")
-		if err := s.Stop(t.Context(), "b"); err != nil {
+		if err := s.Stop(t.Context(), sandbox.Ref{Name: "b"}); err != nil {
 			t.Error(err)
 		}
 		wantKind(t, (<-waits).err, sandbox.Stopped)
-		if err := s.Stop(t.Context(), "a"); err != nil {
+		if err := s.Stop(t.Context(), sandbox.Ref{Name: "a"}); err != nil {
 			t.Error(err)
 		}
 		wantKind(t, (<-making).err, sandbox.Stopped)
-		wantKind(t, s.Stop(t.Context(), "a"), sandbox.NotFound)
+		wantKind(t, s.Stop(t.Context(), sandbox.Ref{Name: "a"}), sandbox.NotFound)
 	})
 }
 

@@ -44,7 +44,7 @@ func unleash(t *testing.T, seed uint64) {
 	h.s = start(t, h.backend, supervision.Options{
 		MaxSessions: 6, ActorRestarts: 20, SandboxRestarts: 10, Session: actors.Options{Clock: h.bomb.clock},
 	})
-	log, err := h.s.SubscribeAll(t.Context(), 0)
+	log, err := h.s.SubscribeAll(t.Context(), "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (h *chaos) imp(ctx context.Context, r *rand.Rand) {
 		case 0:
 			h.bomb.armed.Store(1)
 		case 1:
-			_ = h.s.Stop(ctx, "s"+strconv.Itoa(r.IntN(8))) // there may be none
+			_ = h.s.Stop(ctx, sandbox.Ref{Name: "s" + strconv.Itoa(r.IntN(8))}) // there may be none
 		case 2:
 			if all, err := h.backend.List(ctx); err == nil && len(all) > 0 {
 				_ = h.backend.Kill(all[r.IntN(len(all))], sandbox.Death{Cause: sandbox.CauseOOM})

@@ -13,10 +13,10 @@ import (
 
 // stop ends a session on request.
 func (s *state) stop(c actor.Context, m *stop) {
-	sl := s.names[m.name]
+	sl := s.names[m.ref]
 	switch {
 	case sl == nil:
-		c.Respond(notFound("stop", m.name))
+		c.Respond(notFound("stop", m.ref.Name))
 	case sl.phase == waiting:
 		s.end(c, sl, sandbox.CauseKilled)
 		c.Respond(&stopped{})
@@ -49,11 +49,11 @@ func (s *state) end(c actor.Context, sl *slot, cause sandbox.Cause) {
 func (s *state) retired(sl *slot, cause sandbox.Cause) {
 	name := sl.spec.Session
 	if sl.session != nil {
-		s.remember(name, cause)
+		s.remember(sl.ref(), cause)
 		s.opts.Logger.Info("session ending", "session", name, "cause", string(cause))
 	}
-	if s.names[name] == sl {
-		delete(s.names, name)
+	if s.names[sl.ref()] == sl {
+		delete(s.names, sl.ref())
 	}
 	for _, timer := range []*time.Timer{sl.retry, sl.revive} {
 		if timer != nil {
@@ -146,8 +146,11 @@ func (s *state) settle(c actor.Context, sl *slot) {
 	if _, booked := s.booked[sl]; !booked || sl.phase != ending || sl.things > 0 {
 		return
 	}
-	delete(s.booked, sl)
-	s.memory -= int64(sl.spec.Flavor.MemoryMB)
+	s.unbook(sl)
+	if sl.session != nil {
+		s.opts.Meter.SessionEnded(sl.cause)
+		s.opts.Logger.Info("session ended", "session", sl.spec.Session, "cause", string(sl.cause))
+	}
 	for _, to := range sl.stoppers {
 		reply(c, to, &stopped{})
 	}
@@ -159,6 +162,7 @@ func (s *state) settle(c actor.Context, sl *slot) {
 // drain ends everything.
 func (s *state) drain(c actor.Context) {
 	s.closing = true
+	s.opts.Logger.Info("sessions ending", "count", len(s.booked))
 	s.drainers = append(s.drainers, c.Sender())
 	for _, sl := range slices.Clone(s.queue) {
 		s.refuse(c, sl, shuttingDown("create", sl.spec.Session))

@@ -10,6 +10,9 @@ import (
 type Room struct {
 	Sessions, MaxSessions, GoingSessions int
 	Memory, MaxMemory, GoingMemory       int64
+	CPUs, MaxCPUs                        int
+	Held                                 map[sandbox.Principal]int
+	MaxHeld                              int
 	Host                                 int
 	Relieved                             bool
 }
@@ -17,12 +20,31 @@ type Room struct {
 // Boundless is the room of a host of which nothing is known.
 const Boundless = boundless
 
+// A Claim is what a session takes of what there is.
+type Claim struct {
+	Owner  sandbox.Principal
+	Memory int64
+	CPUs   int
+}
+
 // Plan is [room.plan].
-func (r Room) Plan(wants, idle []int64) (admit, evict int) {
-	return room{
-		sessions: r.Sessions, maxSessions: r.MaxSessions, goingSessions: r.GoingSessions,
-		memory: r.Memory, maxMemory: r.MaxMemory, goingMemory: r.GoingMemory, host: r.Host, relieved: r.Relieved,
-	}.plan(wants, idle)
+func (r Room) Plan(wants, idle []Claim) (admit, evict []int) {
+	now := room{
+		sessions: r.Sessions, maxSessions: r.MaxSessions, memory: r.Memory, maxMemory: r.MaxMemory,
+		cpus: r.CPUs, maxCPUs: r.MaxCPUs, held: r.Held, maxHeld: r.MaxHeld, host: r.Host, relieved: r.Relieved,
+	}
+	for range r.GoingSessions {
+		now.going = append(now.going, claim{memory: r.GoingMemory})
+	}
+	return now.plan(claimed(wants), claimed(idle))
+}
+
+func claimed(all []Claim) []claim {
+	var inner []claim
+	for _, c := range all {
+		inner = append(inner, claim{c.Owner, c.Memory, c.CPUs})
+	}
+	return inner
 }
 
 // Hint is [hint].

@@ -56,7 +56,7 @@ func TestPressure_EndsTheLeastRecentlyUsed(t *testing.T) {
 		backend := fake()
 		backend.Pressed = func() (used1, limit int64) { return used.Load(), 1000 }
 		s := start(t, backend, supervision.Options{})
-		all, err := s.SubscribeAll(t.Context(), 0)
+		all, err := s.SubscribeAll(t.Context(), "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestStop_EndsEverythingOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, fake(), supervision.Options{})
 		run(t, s, code("a", "print:x"))
-		log, err := s.Subscribe(t.Context(), "a", 0)
+		log, err := s.Subscribe(t.Context(), sandbox.Ref{Name: "a"}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestStop_EndsEverythingOfIt(t *testing.T) {
 		synctest.Wait()
 		waits := begin(t.Context(), s, code("a", "print:z"))
 		synctest.Wait()
-		if err := s.Stop(t.Context(), "a"); err != nil {
+		if err := s.Stop(t.Context(), sandbox.Ref{Name: "a"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-running; got.err != nil || got.result.Exit.Cause != sandbox.CauseKilled || string(got.result.Stdout) != "y\n" ||
@@ -113,8 +113,8 @@ func TestStop_EndsEverythingOfIt(t *testing.T) {
 		}
 		wantKinds(t, all, sandbox.SessionReady, sandbox.ExecutionStarted, sandbox.Output, sandbox.ExecutionFinished,
 			sandbox.ExecutionStarted, sandbox.Output, sandbox.ExecutionFinished, sandbox.SessionStopped)
-		wantKind(t, s.Stop(t.Context(), "a"), sandbox.NotFound)
-		_, err = s.Subscribe(t.Context(), "a", 0)
+		wantKind(t, s.Stop(t.Context(), sandbox.Ref{Name: "a"}), sandbox.NotFound)
+		_, err = s.Subscribe(t.Context(), sandbox.Ref{Name: "a"}, 0)
 		wantKind(t, err, sandbox.NotFound)
 	})
 }
@@ -132,7 +132,7 @@ func TestClose_AnswersAll(t *testing.T) {
 			waits = append(waits, begin(t.Context(), s, code(fmt.Sprint("w", i), "print:x")))
 		}
 		synctest.Wait()
-		all, err := s.SubscribeAll(t.Context(), 0)
+		all, err := s.SubscribeAll(t.Context(), "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

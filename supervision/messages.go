@@ -25,19 +25,19 @@ type opened struct {
 }
 
 // stop asks for the end of a session. The answer is *stopped.
-type stop struct{ name string }
+type stop struct{ ref sandbox.Ref }
 
 // stopped answers stop: the sandbox is gone.
 type stopped struct{}
 
-// list asks for all sessions. The answer is *listed.
-type list struct{}
+// list asks for the sessions of an owner. The answer is *listed.
+type list struct{ owner sandbox.Principal }
 
 // listed answers list, in order of creation.
-type listed struct{ sessions []sandbox.Session }
+type listed struct{ found []found }
 
 // find asks for one session. The answer is *found.
-type find struct{ name string }
+type find struct{ ref sandbox.Ref }
 
 // found answers find. There is no actor while the session is being made.
 type found struct {
@@ -47,6 +47,12 @@ type found struct {
 
 // count asks for the numbers. The answer is *sandbox.Overview.
 type count struct{}
+
+// tune asks for other limits. The answer is *tuned.
+type tune struct{ opts Options }
+
+// tuned answers tune.
+type tuned struct{}
 
 // drain asks for the end of all sessions. The answer is *drained.
 type drain struct{}
@@ -97,6 +103,7 @@ func (*stop) sessionsMessage()      {}
 func (*list) sessionsMessage()      {}
 func (*find) sessionsMessage()      {}
 func (*count) sessionsMessage()     {}
+func (*tune) sessionsMessage()      {}
 func (*drain) sessionsMessage()     {}
 func (*remain) sessionsMessage()    {}
 func (*created) sessionsMessage()   {}

@@ -19,25 +19,27 @@ func (s *state) open(c actor.Context, m *open) {
 		c.Respond(shuttingDown("create", name))
 		return
 	}
-	if sl := s.names[name]; sl != nil {
+	if sl := s.names[m.spec.Ref()]; sl != nil {
 		s.join(c, sl, asks)
 		return
 	}
-	now := s.room() // may panic: it is the host's to answer
-	need := int64(m.spec.Flavor.MemoryMB)
+	now, want := s.room(), claimOf(&m.spec) // room may panic: it is the host's to answer
 	switch {
-	case s.opts.MaxMemoryMB > 0 && need > s.opts.MaxMemoryMB:
-		c.Respond(now.refusal(name, need, "this flavor alone is over the memory that sessions may have"))
+	case s.opts.MaxMemoryMB > 0 && want.memory > s.opts.MaxMemoryMB:
+		c.Respond(now.refusal(name, want, "this flavor alone is over the memory that sessions may have", nil))
 		return
-	case len(s.queue) >= s.opts.AdmissionQueue:
-		c.Respond(now.refusal(name, need, ""))
+	case s.opts.MaxCPUs > 0 && want.cpus > s.opts.MaxCPUs:
+		c.Respond(now.refusal(name, want, "this flavor alone is over the processors that sessions may have", nil))
+		return
+	case !s.makeWay(c, want.owner, now):
+		c.Respond(now.refusal(name, want, "", nil))
 		return
 	}
 	sl := &slot{
-		spec: m.spec, made: time.Now(), previous: s.previous(name), askers: []asker{asks},
+		spec: m.spec, made: time.Now(), previous: s.previous(m.spec.Ref()), askers: []asker{asks},
 		lacks: s.backend.Capabilities().Unenforced,
 	}
-	s.names[name] = sl
+	s.names[sl.ref()] = sl
 	s.queue = append(s.queue, sl)
 	s.admitInto(c, now)
 	s.attend(c, sl, now)
@@ -50,7 +52,7 @@ func (s *state) attend(c actor.Context, sl *slot, now room) {
 		return
 	}
 	if s.opts.AdmissionWait < 0 {
-		s.refuse(c, sl, now.refusal(sl.spec.Session, int64(sl.spec.Flavor.MemoryMB), ""))
+		s.refuse(c, sl, now.refusal(sl.spec.Session, sl.claim(), "", nil))
 		return
 	}
 	self, root := c.Self(), c.ActorSystem().Root
@@ -84,8 +86,8 @@ func (s *state) refuse(c actor.Context, sl *slot, err error) {
 	}
 	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == sl })
 	s.shared.waiting.Store(int64(len(s.queue)))
-	if s.names[sl.spec.Session] == sl {
-		delete(s.names, sl.spec.Session)
+	if s.names[sl.ref()] == sl {
+		delete(s.names, sl.ref())
 	}
 	askers := sl.askers
 	sl.askers, sl.phase = nil, ending
@@ -96,7 +98,8 @@ func (s *state) refuse(c actor.Context, sl *slot, err error) {
 
 func (s *state) lapsed(c actor.Context, m *lapsed) {
 	if m.of.phase == waiting {
-		s.refuse(c, m.of, s.room().refusal(m.of.spec.Session, int64(m.of.spec.Flavor.MemoryMB), ""))
+		now := s.room()
+		s.refuse(c, m.of, now.refusal(m.of.spec.Session, m.of.claim(), "", s.place(m.of)))
 	}
 }
 
@@ -104,15 +107,15 @@ func (s *state) lapsed(c actor.Context, m *lapsed) {
 func (s *state) room() room {
 	r := room{
 		sessions: len(s.booked), maxSessions: s.opts.MaxSessions,
-		memory: s.memory, maxMemory: s.opts.MaxMemoryMB,
+		memory: s.memory, maxMemory: s.opts.MaxMemoryMB, cpus: s.cpus, maxCPUs: s.opts.MaxCPUs,
+		held: s.held, maxHeld: s.opts.MaxOwned,
 		host: boundless, relieved: time.Since(s.evicted) < tickEvery,
 	}
 	unseen := 0
 	for sl := range s.booked {
 		switch {
 		case sl.phase == ending:
-			r.goingSessions++
-			r.goingMemory += int64(sl.spec.Flavor.MemoryMB)
+			r.going = append(r.going, sl.claim())
 		case sl.box == nil:
 			unseen++
 		}
@@ -134,24 +137,21 @@ func (s *state) admit(c actor.Context) {
 func (s *state) admitInto(c actor.Context, now room) {
 	s.forsake()
 	s.shared.waiting.Store(int64(len(s.queue))) // before the idle are looked for: who becomes idle later tells
-	wants := make([]int64, len(s.queue))
-	for i, sl := range s.queue {
-		wants[i] = int64(sl.spec.Flavor.MemoryMB)
-	}
+	line := s.line()
+	wants := claims(line)
+	admitted, evicted := now.plan(wants, nil)
 	var candidates []*slot
-	if first, _ := now.plan(wants, nil); first < len(wants) && !s.opts.NoEviction {
+	if len(admitted) < len(wants) && !s.opts.NoEviction {
 		candidates = s.idlers()
+		admitted, evicted = now.plan(wants, claims(candidates))
 	}
-	idle := make([]int64, len(candidates))
-	for i, sl := range candidates {
-		idle[i] = int64(sl.spec.Flavor.MemoryMB)
+	for _, i := range admitted {
+		s.book(c, line[i])
 	}
-	admitted, evicted := now.plan(wants, idle)
-	for _, sl := range slices.Clone(s.queue[:admitted]) {
-		s.book(c, sl)
-	}
-	for _, sl := range candidates[:evicted] {
-		s.opts.Logger.Info("session evicted", "session", sl.spec.Session)
+	for _, i := range evicted {
+		sl := candidates[i]
+		since, _ := sl.idle()
+		s.opts.Logger.Info("session evicted", "session", sl.spec.Session, "flavor", sl.spec.Flavor.Name, "idle", time.Since(since))
 		s.evicted = time.Now()
 		s.end(c, sl, sandbox.CauseEvicted)
 	}
@@ -168,7 +168,7 @@ func (s *state) forsake() {
 			sl.lapse.Stop()
 		}
 		sl.phase = ending
-		delete(s.names, sl.spec.Session)
+		delete(s.names, sl.ref())
 		return true
 	})
 }
@@ -198,11 +198,25 @@ func (s *state) book(c actor.Context, sl *slot) {
 	}
 	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == sl })
 	s.numbers++
+	s.opts.Meter.SessionAdmitted(sl.spec.Template.Name, sl.spec.Flavor.Name, time.Since(sl.made))
 	sl.phase, sl.number, sl.made = creating, s.numbers, time.Now()
 	s.booked[sl] = struct{}{}
 	s.memory += int64(sl.spec.Flavor.MemoryMB)
+	s.cpus += sl.spec.Flavor.CPUs
+	s.held[sl.spec.Owner]++
+	s.served[sl.spec.Owner] = s.numbers
 	s.make(c, sl)
 	s.awake(c)
+}
+
+// unbook gives a place back.
+func (s *state) unbook(sl *slot) {
+	delete(s.booked, sl)
+	s.memory -= int64(sl.spec.Flavor.MemoryMB)
+	s.cpus -= sl.spec.Flavor.CPUs
+	if s.held[sl.spec.Owner]--; s.held[sl.spec.Owner] <= 0 {
+		delete(s.held, sl.spec.Owner)
+	}
 }
 
 // make begins to make a sandbox, in a goroutine whose end is created.
@@ -211,7 +225,8 @@ func (s *state) make(c actor.Context, sl *slot) {
 	sl.coming, sl.making = newSandboxID(), cancel
 	sl.things++
 	self, root, backend, logger := c.Self(), c.ActorSystem().Root, s.backend, s.opts.Logger // c and s stay here
-	id, spec := sl.coming, sl.spec
+	id, spec, meter, began := sl.coming, sl.spec, s.opts.Meter, time.Now()
+	logger.Debug("sandbox being made", "session", spec.Session, "sandbox", string(id), "template", spec.Template.Name)
 	go func() {
 		defer cancel()
 		end := &created{of: sl}
@@ -222,6 +237,7 @@ func (s *state) make(c actor.Context, sl *slot) {
 		if end.err != nil {
 			end.box = nil
 		}
+		meter.SandboxMade(spec.Template.Name, time.Since(began), end.err)
 		root.Send(self, end)
 	}()
 }
@@ -266,7 +282,7 @@ func (s *state) stillborn(c actor.Context, sl *slot, err error) {
 func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	self, root := c.Self(), c.ActorSystem().Root
 	session, err := actors.Spawn(s.life, c, actors.Birth{
-		Name: sl.spec.Session, ID: random(8), Box: box, All: s.shared.all,
+		Name: sl.spec.Session, ID: random(8), Box: box, All: s.shared.logs.owned(sl.spec.Owner),
 		Lost: func(box sandbox.Sandbox, death sandbox.Death) { root.Send(self, &lost{sl, box, death}) },
 	}, s.opts.Session)
 	if err != nil {
@@ -277,7 +293,8 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
-	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()))
+	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()),
+		"template", sl.spec.Template.Name, "flavor", sl.spec.Flavor.Name)
 	askers := sl.askers
 	sl.askers = nil
 	snapshot, first := sl.snapshot(), true

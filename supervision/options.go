@@ -10,7 +10,8 @@ import (
 
 // Options are the settings of the sessions. The zero value is ready.
 type Options struct {
-	Logger  *slog.Logger // nil discards
+	Logger  *slog.Logger  // nil discards
+	Meter   sandbox.Meter // nil counts nothing
 	Session actors.Options
 
 	Templates       []sandbox.Template // the built-in ones
@@ -21,6 +22,8 @@ type Options struct {
 	MaxSessions  int   // 0 follows from the host's memory
 	HostSessions int   // what pids, descriptors and uids of the host allow; 0 is unknown
 	MaxMemoryMB  int64 // of the sum of flavors; 0 lets the host's free memory decide
+	MaxCPUs      int   // of the sum of flavors; 0 for no limit
+	MaxOwned     int   // sessions of one owner; 0 for no limit but those of all
 	HostCPUs     int   // 0 is unknown
 	// HostMemory returns the memory of the host, or of the container that the
 	// daemon is in, in bytes. It must not block. nil: unknown, nothing is refused for it.
@@ -50,6 +53,12 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = sandbox.NoMeter{}
+	}
+	if o.Session.Meter == nil {
+		o.Session.Meter = o.Meter
 	}
 	if o.Session.Logger == nil {
 		o.Session.Logger = o.Logger

@@ -1,6 +1,7 @@
 package supervision_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,29 +12,44 @@ import (
 
 func TestPlan(t *testing.T) {
 	const free = supervision.Boundless
-	type ints = []int64
+	type none = []int
+	of := func(owner sandbox.Principal, memory ...int64) []supervision.Claim {
+		var all []supervision.Claim
+		for _, m := range memory {
+			all = append(all, supervision.Claim{Owner: owner, Memory: m, CPUs: 1})
+		}
+		return all
+	}
+	x := func(memory ...int64) []supervision.Claim { return of("x", memory...) }
+	held := func(x, y int) map[sandbox.Principal]int { return map[sandbox.Principal]int{"x": x, "y": y} }
 	cases := map[string]struct {
 		room         supervision.Room
-		wants, idle  ints
-		admit, evict int
+		wants, idle  []supervision.Claim
+		admit, evict []int
 	}{
-		"there is room":                          {supervision.Room{MaxSessions: 2, Host: free}, ints{1, 1}, nil, 2, 0},
-		"for one of two":                         {supervision.Room{MaxSessions: 1, Host: free}, ints{1, 1}, nil, 1, 0},
-		"an idle one makes room":                 {supervision.Room{Sessions: 2, MaxSessions: 2, Host: free}, ints{1}, ints{1, 1}, 0, 1},
-		"for each its own":                       {supervision.Room{Sessions: 3, MaxSessions: 3, Host: free}, ints{1, 1}, ints{1, 1, 1}, 0, 2},
-		"one on its way out is enough":           {supervision.Room{Sessions: 2, MaxSessions: 2, GoingSessions: 1, Host: free}, ints{1}, ints{1}, 0, 0},
-		"but not for two":                        {supervision.Room{Sessions: 2, MaxSessions: 2, GoingSessions: 1, Host: free}, ints{1, 1}, ints{1}, 0, 1},
-		"memory needs two":                       {supervision.Room{Sessions: 2, MaxSessions: 9, Memory: 4, MaxMemory: 4, Host: free}, ints{4}, ints{2, 2}, 0, 2},
-		"evicting all would not help":            {supervision.Room{Sessions: 3, MaxSessions: 9, Memory: 4, MaxMemory: 4, Host: free}, ints{4}, ints{1, 1}, 0, 0},
-		"the first in line is not overtaken":     {supervision.Room{Sessions: 1, MaxSessions: 9, Memory: 3, MaxMemory: 4, Host: free}, ints{4, 1}, nil, 0, 0},
-		"the host is full":                       {supervision.Room{Sessions: 3, MaxSessions: 9}, ints{1, 1}, ints{1, 1}, 0, 1},
-		"the host is full and one is going":      {supervision.Room{Sessions: 3, MaxSessions: 9, GoingSessions: 1}, ints{1}, ints{1}, 0, 0},
-		"the host is full and one has just gone": {supervision.Room{Sessions: 3, MaxSessions: 9, Relieved: true}, ints{1}, ints{1}, 0, 0},
-		"nobody wants":                           {supervision.Room{MaxSessions: 9, Host: free}, nil, ints{1}, 0, 0},
+		"there is room":                          {supervision.Room{MaxSessions: 2, Host: free}, x(1, 1), nil, none{0, 1}, nil},
+		"for one of two":                         {supervision.Room{MaxSessions: 1, Host: free}, x(1, 1), nil, none{0}, nil},
+		"an idle one makes room":                 {supervision.Room{Sessions: 2, MaxSessions: 2, Host: free}, x(1), x(1, 1), nil, none{0}},
+		"for each its own":                       {supervision.Room{Sessions: 3, MaxSessions: 3, Host: free}, x(1, 1), x(1, 1, 1), nil, none{0, 1}},
+		"one on its way out is enough":           {supervision.Room{Sessions: 2, MaxSessions: 2, GoingSessions: 1, Host: free}, x(1), x(1), nil, nil},
+		"but not for two":                        {supervision.Room{Sessions: 2, MaxSessions: 2, GoingSessions: 1, Host: free}, x(1, 1), x(1), nil, none{0}},
+		"memory needs two":                       {supervision.Room{Sessions: 2, MaxSessions: 9, Memory: 4, MaxMemory: 4, Host: free}, x(4), x(2, 2), nil, none{0, 1}},
+		"evicting all would not help":            {supervision.Room{Sessions: 3, MaxSessions: 9, Memory: 4, MaxMemory: 4, Host: free}, x(4), x(1, 1), nil, nil},
+		"the first in line is not overtaken":     {supervision.Room{Sessions: 1, MaxSessions: 9, Memory: 3, MaxMemory: 4, Host: free}, x(4, 1), nil, nil, nil},
+		"the host is full":                       {supervision.Room{Sessions: 3, MaxSessions: 9}, x(1, 1), x(1, 1), nil, none{0}},
+		"the host is full and one is going":      {supervision.Room{Sessions: 3, MaxSessions: 9, GoingSessions: 1}, x(1), x(1), nil, nil},
+		"the host is full and one has just gone": {supervision.Room{Sessions: 3, MaxSessions: 9, Relieved: true}, x(1), x(1), nil, nil},
+		"nobody wants":                           {supervision.Room{MaxSessions: 9, Host: free}, nil, x(1), nil, nil},
+		"processors":                             {supervision.Room{MaxSessions: 9, CPUs: 1, MaxCPUs: 2, Host: free}, x(1, 1), x(1), none{0}, none{0}},
+		"who holds most loses":                   {supervision.Room{Sessions: 4, MaxSessions: 4, Held: held(1, 3), Host: free}, x(1), append(x(1), of("y", 1)...), nil, none{1}},
+		"nobody with fewer loses":                {supervision.Room{Sessions: 4, MaxSessions: 4, Held: held(3, 1), Host: free}, x(1), append(of("y", 1), x(1)...), nil, none{1}},
+		"and never for one who has as many":      {supervision.Room{Sessions: 4, MaxSessions: 4, Held: held(2, 2), Host: free}, x(1), of("y", 1, 1), nil, nil},
+		"one who has all that he may":            {supervision.Room{Sessions: 2, MaxSessions: 9, Held: held(2, 0), MaxHeld: 2, Host: free}, x(1), append(of("y", 1), x(1)...), nil, none{1}},
+		"is overtaken by others":                 {supervision.Room{Sessions: 2, MaxSessions: 9, Held: held(2, 0), MaxHeld: 2, Host: free}, append(x(1), of("y", 1)...), nil, none{1}, nil},
 	}
 	for name, tc := range cases {
-		if admit, evict := tc.room.Plan(tc.wants, tc.idle); admit != tc.admit || evict != tc.evict {
-			t.Errorf("%s: got %d admitted and %d evicted, want %d and %d", name, admit, evict, tc.admit, tc.evict)
+		if admit, evict := tc.room.Plan(tc.wants, tc.idle); !slices.Equal(admit, tc.admit) || !slices.Equal(evict, tc.evict) {
+			t.Errorf("%s: got %v admitted and %v evicted, want %v and %v", name, admit, evict, tc.admit, tc.evict)
 		}
 	}
 }

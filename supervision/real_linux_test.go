@@ -216,7 +216,7 @@ func TestReal_ActorPanicHurtsNobody(t *testing.T) {
 
 func TestReal_AgentKilled(t *testing.T) {
 	h := startReal(t, supervision.Options{})
-	all, err := h.SubscribeAll(t.Context(), 0)
+	all, err := h.SubscribeAll(t.Context(), "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,14 +262,14 @@ func TestReal_OutOfMemory(t *testing.T) {
 func TestReal_KilledTooOften(t *testing.T) {
 	const restarts = 2
 	h := startReal(t, supervision.Options{MaxSessions: 1, NoEviction: true, SandboxRestarts: restarts, Backoff: time.Millisecond})
-	all, err := h.SubscribeAll(t.Context(), 0)
+	all, err := h.SubscribeAll(t.Context(), "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range restarts + 1 {
 		running, _ := h.started(t, code("a", endless))
 		waiting := begin(t.Context(), h.Sessions, code("a", "print('waited')"))
-		session, err := h.Find(t.Context(), "a")
+		session, err := h.Find(t.Context(), sandbox.Ref{Name: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func TestReal_KilledTooOften(t *testing.T) {
 // The idle session ends while the busy one, used longer ago, goes on.
 func TestReal_IdleSparesWork(t *testing.T) {
 	h := startReal(t, supervision.Options{IdleTimeout: 200 * time.Millisecond, SweepInterval: 20 * time.Millisecond})
-	all, err := h.SubscribeAll(t.Context(), 0)
+	all, err := h.SubscribeAll(t.Context(), "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func nameOf(request sandbox.SessionRequest) (string, error) {
 
 // specOf turns a request into what its sandbox is to be.
 func specOf(name string, request sandbox.SessionRequest, o *Options) (sandbox.Spec, error) {
-	spec := sandbox.Spec{Session: name, Env: request.Env}
+	spec := sandbox.Spec{Owner: request.Owner, Session: name, Env: request.Env}
 	var err error
 	if spec.Template, err = pick(o.Templates, request.Template, o.DefaultTemplate, "template",
 		func(t sandbox.Template) string { return t.Name }); err != nil {

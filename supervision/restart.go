@@ -25,6 +25,7 @@ func (s *state) HandleFailure(_ *actor.ActorSystem, sv actor.Supervisor, child *
 		sv.StopChildren(child)              // Terminated follows
 		return
 	}
+	s.opts.Meter.ActorRestarted()
 	delay := s.opts.pause(n)
 	s.opts.Logger.Warn("session restarting", "session", sl.spec.Session, "attempt", n, "delay", delay, "err", reason)
 	sl.revive = time.AfterFunc(delay, func() { sv.RestartChildren(child) }) // stopped by retired
@@ -43,6 +44,7 @@ func (s *state) lost(c actor.Context, m *lost) {
 		return // told before
 	}
 	sl.box = nil
+	s.opts.Meter.SandboxLost(m.death.Cause)
 	s.destroy(c, sl, m.box)
 	s.failed(c, sl, m.death.Cause)
 }

@@ -149,7 +149,7 @@ func TestSandboxDeath_TooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, fake(), supervision.Options{MaxSessions: 1, NoEviction: true})
 		run(t, s, code("a", "print:x"))
-		all, err := s.SubscribeAll(t.Context(), 0)
+		all, err := s.SubscribeAll(t.Context(), "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestSandboxDeath_TooOften(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wantNames(t, s)
-		_, err = s.Find(t.Context(), "a")
+		_, err = s.Find(t.Context(), sandbox.Ref{Name: "a"})
 		wantKind(t, err, sandbox.NotFound)
 		got := readNow(t, all)
 		if last := got[len(got)-1]; last.Type != sandbox.SessionStopped || last.Cause != sandbox.CauseDisk {
@@ -212,7 +212,7 @@ func TestStop_DuringBackoff(t *testing.T) {
 					call = begin(t.Context(), s, code("a", "print:y"))
 				}
 				synctest.Wait()
-				if err := s.Stop(t.Context(), "a"); err != nil {
+				if err := s.Stop(t.Context(), sandbox.Ref{Name: "a"}); err != nil {
 					t.Fatal(err)
 				}
 				if e := wantKind(t, (<-call).err, sandbox.Stopped); e.Cause != sandbox.CauseKilled {

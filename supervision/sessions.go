@@ -42,7 +42,7 @@ func New(life context.Context, backend sandbox.Backend, opts Options) (*Sessions
 	s := &Sessions{
 		sys: actors.NewSystem(opts.Logger), backend: backend, opts: opts, stop: stop,
 		over:   make(chan struct{}),
-		shared: &shared{all: actors.NewLog(opts.LogBytes, opts.LogEvents)},
+		shared: &shared{logs: newLogs(opts.LogBytes, opts.LogEvents)},
 	}
 	kept := newState(life, last, backend, s.shared, opts) // the guardian resumes, so there is one for good
 	pid, err := s.sys.Root.SpawnNamed(actor.PropsFromProducer(
@@ -89,10 +89,13 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 		return sandbox.ExecResult{}, err
 	}
 	order := actors.Order{
-		Code: request.Code, Argv: request.Argv, Dir: request.Dir, Timeout: request.Timeout, Follow: request.Follow,
+		Request: sandbox.RequestOf(ctx), Code: request.Code, Argv: request.Argv, Dir: request.Dir, Timeout: request.Timeout, Follow: request.Follow,
 	}
-	if request.Accepted != nil {
-		order.Accepted = func(id sandbox.ExecID) { request.Accepted(answer.session, id) }
+	order.Accepted = func(id sandbox.ExecID) {
+		s.tellBegun(ctx, &answer.session, opOf(&request))
+		if request.Accepted != nil {
+			request.Accepted(answer.session, id)
+		}
 	}
 	admitted := time.Since(began)
 	result, err := h.session.Execute(ctx, order)
@@ -102,6 +105,7 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 	}
 	result.Waited += admitted
 	result.Hint = hint(&result)
+	s.tellDone(ctx, &result, opOf(&request))
 	return result, nil
 }
 
@@ -123,6 +127,14 @@ func refreshed(session sandbox.Session, now actors.Activity) sandbox.Session {
 
 // open gets the session of a request into h.
 func (s *Sessions) open(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
+	answer, err := s.ask(ctx, request, h)
+	if err != nil {
+		s.opts.Meter.SessionRefused(reasonOf(err))
+	}
+	return answer, err
+}
+
+func (s *Sessions) ask(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
 	name, err := nameOf(request)
 	if err != nil {
 		return nil, err
@@ -165,63 +177,80 @@ func (s *Sessions) release(h *hold) {
 	}
 }
 
-// List returns the sessions in the order of their creation.
-func (s *Sessions) List(ctx context.Context) ([]sandbox.Session, error) {
-	answer, err := actors.Ask[*listed](ctx, s.sys, s.pid, s.over, &list{})
+// List returns the sessions of an owner in the order of their creation.
+func (s *Sessions) List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error) {
+	answer, err := actors.Ask[*listed](ctx, s.sys, s.pid, s.over, &list{q.Owner})
 	if err != nil {
 		return nil, s.refusal("list", "", err)
 	}
-	return answer.sessions, nil
+	all := make([]sandbox.Session, len(answer.found))
+	for i := range answer.found {
+		all[i] = answer.found[i].session
+		if q.Usage {
+			all[i].Usage = answer.found[i].usage(ctx)
+		}
+	}
+	return all, nil
 }
 
-// Find returns one session. Kind NotFound when there is none of that name.
-func (s *Sessions) Find(ctx context.Context, name string) (sandbox.Session, error) {
-	answer, err := s.find(ctx, "find", name)
+// Find returns one session with what it uses now. Kind NotFound when its owner
+// has none of that name.
+func (s *Sessions) Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error) {
+	answer, err := s.find(ctx, "find", ref)
 	if err != nil {
 		return sandbox.Session{}, err
 	}
+	answer.session.Usage = answer.usage(ctx)
 	return answer.session, nil
 }
 
-func (s *Sessions) find(ctx context.Context, op, name string) (*found, error) {
-	answer, err := actors.Ask[*found](ctx, s.sys, s.pid, s.over, &find{name})
+// usage looks at the sandbox itself, so the actors have no part in it.
+func (f *found) usage(ctx context.Context) *sandbox.Stats {
+	if f.actor == nil {
+		return nil
+	}
+	return f.actor.Usage(ctx)
+}
+
+func (s *Sessions) find(ctx context.Context, op string, ref sandbox.Ref) (*found, error) {
+	answer, err := actors.Ask[*found](ctx, s.sys, s.pid, s.over, &find{ref})
 	if err != nil {
-		return nil, s.refusal(op, name, err)
+		return nil, s.refusal(op, ref.Name, err)
 	}
 	return answer, nil
 }
 
 // Stop ends a session and returns when its sandbox is gone, or when ctx ends.
-// Kind NotFound when there is none of that name.
-func (s *Sessions) Stop(ctx context.Context, name string) error {
-	_, err := actors.Ask[*stopped](ctx, s.sys, s.pid, s.over, &stop{name})
+// Kind NotFound when its owner has none of that name.
+func (s *Sessions) Stop(ctx context.Context, ref sandbox.Ref) error {
+	_, err := actors.Ask[*stopped](ctx, s.sys, s.pid, s.over, &stop{ref})
 	if err != nil {
-		return s.refusal("stop", name, err)
+		return s.refusal("stop", ref.Name, err)
 	}
 	return nil
 }
 
 // Subscribe returns a cursor in the log of a session, behind the event of that
-// number; with 0 it is before the oldest kept. Kind NotFound when there is no
-// session of that name.
-func (s *Sessions) Subscribe(ctx context.Context, name string, after uint64) (sandbox.Subscription, error) {
-	answer, err := s.find(ctx, "subscribe", name)
+// number; with 0 it is before the oldest kept. Kind NotFound when its owner has
+// none of that name.
+func (s *Sessions) Subscribe(ctx context.Context, ref sandbox.Ref, after uint64) (sandbox.Subscription, error) {
+	answer, err := s.find(ctx, "subscribe", ref)
 	if err != nil {
 		return nil, err
 	}
 	if answer.actor == nil {
 		return nil, &sandbox.Error{
-			Op: "subscribe", ID: name, Kind: sandbox.NotFound,
+			Op: "subscribe", ID: ref.Name, Kind: sandbox.NotFound,
 			Detail: "the session is still being made", Remedy: "try again in a moment",
 		}
 	}
 	return answer.actor.Subscribe(ctx, after)
 }
 
-// SubscribeAll returns a cursor in the daemon's log, which has the events of
-// all sessions under numbers of its own. It ends with Close.
-func (s *Sessions) SubscribeAll(_ context.Context, after uint64) (sandbox.Subscription, error) {
-	return s.shared.all.Subscribe(after), nil
+// SubscribeAll returns a cursor in an owner's log, which has the events of all
+// sessions of that owner under numbers of its own. It ends with Close.
+func (s *Sessions) SubscribeAll(_ context.Context, owner sandbox.Principal, after uint64) (sandbox.Subscription, error) {
+	return s.shared.logs.owned(owner).Subscribe(after), nil
 }
 
 // Overview returns the numbers of the daemon.
@@ -231,6 +260,13 @@ func (s *Sessions) Overview(ctx context.Context) (sandbox.Overview, error) {
 		return sandbox.Overview{}, s.refusal("overview", "", err)
 	}
 	answer.Backend, answer.Ready, answer.Capabilities = s.backend.Name(), s.backend.Ready(), s.backend.Capabilities()
+	if s.opts.HostMemory != nil {
+		answer.HostTotal, answer.HostAvailable = s.opts.HostMemory()
+	}
+	if g, ok := s.backend.(gauge); ok {
+		used, most := g.Pressure()
+		answer.Used, answer.UsedMax = max(used, 0), max(most, 0)
+	}
 	return *answer, nil
 }
 
@@ -251,7 +287,7 @@ func (s *Sessions) Close(ctx context.Context) error {
 		err = future.Wait()
 	}
 	s.closing.Do(func() { close(s.over) })
-	s.shared.all.Close()
+	s.shared.logs.close()
 	return err
 }
 

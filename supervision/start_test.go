@@ -90,7 +90,7 @@ func wantKind(t *testing.T, err error, kind sandbox.Kind) *sandbox.Error {
 // names returns the names of the sessions in order.
 func names(t *testing.T, s *supervision.Sessions) []string {
 	t.Helper()
-	all, err := s.List(t.Context())
+	all, err := s.List(t.Context(), sandbox.SessionQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func wantNames(t *testing.T, s *supervision.Sessions, want ...string) {
 // events reads what the log of the session a holds now, from the oldest.
 func events(t *testing.T, s *supervision.Sessions) []sandbox.Event {
 	t.Helper()
-	subscription, err := s.Subscribe(t.Context(), "a", 0)
+	subscription, err := s.Subscribe(t.Context(), sandbox.Ref{Name: "a"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -25,12 +24,6 @@ const (
 	// tickEvery is the time between looks around while there are sessions.
 	tickEvery = time.Second
 )
-
-// shared is what the façade and the supervisor both see.
-type shared struct {
-	all     *actors.Log
-	waiting atomic.Int64 // sessions that wait for admission
-}
 
 // A phase is how far a session has come.
 type phase int
@@ -83,27 +76,32 @@ type state struct {
 	opts    Options
 	gate    chan struct{} // as many places as sandboxes may be destroyed at once
 
-	names   map[string]*slot   // waiting, creating and live
-	actors  map[string]*slot   // by the id of their actor
-	booked  map[*slot]struct{} // creating, live and ending
-	queue   []*slot            // waiting, first come first
-	memory  int64              // MiB, of booked
-	numbers uint64             // given out
-	ended   map[string]sandbox.Ended
-	endings []string // the names in ended, oldest first
+	names   map[sandbox.Ref]*slot        // waiting, creating and live
+	actors  map[string]*slot             // by the id of their actor
+	booked  map[*slot]struct{}           // creating, live and ending
+	queue   []*slot                      // waiting, first come first
+	memory  int64                        // MiB, of booked
+	cpus    int                          // of booked
+	held    map[sandbox.Principal]int    // how many of booked are whose
+	served  map[sandbox.Principal]uint64 // when each owner in the queue was last admitted, by number
+	numbers uint64                       // given out
+	ended   map[sandbox.Ref]sandbox.Ended
+	endings []sandbox.Ref // the names in ended, oldest first
 
 	closing  bool
 	drainers []*actor.PID
 	tick     *tick // nil when none is under way
 	swept    time.Time
+	counted  time.Time // when states were
+	counts   map[sandbox.Status]int
 	evicted  time.Time // when a session last made room for another
 }
 
 func newState(life, last context.Context, backend sandbox.Backend, sh *shared, opts Options) *state {
 	return &state{
 		life: life, last: last, backend: backend, shared: sh, opts: opts, gate: make(chan struct{}, opts.Destroyers),
-		names: map[string]*slot{}, actors: map[string]*slot{}, booked: map[*slot]struct{}{},
-		ended: map[string]sandbox.Ended{},
+		names: map[sandbox.Ref]*slot{}, actors: map[string]*slot{}, booked: map[*slot]struct{}{},
+		held: map[sandbox.Principal]int{}, served: map[sandbox.Principal]uint64{}, ended: map[sandbox.Ref]sandbox.Ended{},
 	}
 }
 
@@ -126,14 +124,16 @@ func (s *state) handle(c actor.Context, m message) {
 	case *stop:
 		s.stop(c, m)
 	case *list:
-		c.Respond(&listed{s.list()})
+		c.Respond(s.list(m.owner))
 	case *find:
 		s.find(c, m)
 	case *count:
 		c.Respond(&sandbox.Overview{
 			Sessions: len(s.booked), MaxSessions: s.opts.MaxSessions, MemoryMB: s.memory, MaxMemoryMB: s.opts.MaxMemoryMB,
-			Waiting: len(s.queue),
+			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue), States: s.states(),
 		})
+	case *tune:
+		s.tune(c, m)
 	case *drain:
 		s.drain(c)
 	case *remain:
@@ -156,9 +156,9 @@ func (s *state) handle(c actor.Context, m message) {
 }
 
 func (s *state) find(c actor.Context, m *find) {
-	sl := s.names[m.name]
+	sl := s.names[m.ref]
 	if sl == nil || sl.phase == waiting {
-		c.Respond(notFound("find", m.name))
+		c.Respond(notFound("find", m.ref.Name))
 		return
 	}
 	c.Respond(&found{sl.snapshot(), sl.session})
@@ -171,18 +171,18 @@ func notFound(op, name string) error {
 	}
 }
 
-// list returns the sessions that have a name and a place.
-func (s *state) list() []sandbox.Session {
+// list returns the sessions of an owner that have a name and a place.
+func (s *state) list(owner sandbox.Principal) *listed {
 	var slots []*slot
-	for _, sl := range s.names {
-		if sl.phase != waiting {
+	for ref, sl := range s.names {
+		if ref.Owner == owner && sl.phase != waiting {
 			slots = append(slots, sl)
 		}
 	}
 	slices.SortFunc(slots, func(a, b *slot) int { return cmp.Compare(a.number, b.number) })
-	all := make([]sandbox.Session, len(slots))
+	all := &listed{found: make([]found, len(slots))}
 	for i, sl := range slots {
-		all[i] = sl.snapshot()
+		all.found[i] = found{sl.snapshot(), sl.session}
 	}
 	return all
 }
@@ -190,7 +190,7 @@ func (s *state) list() []sandbox.Session {
 // snapshot is what can be told of a session.
 func (sl *slot) snapshot() sandbox.Session {
 	session := sandbox.Session{
-		Name: sl.spec.Session, Sandbox: sl.coming, Template: sl.spec.Template, Flavor: sl.spec.Flavor,
+		Owner: sl.spec.Owner, Name: sl.spec.Session, Sandbox: sl.coming, Template: sl.spec.Template, Flavor: sl.spec.Flavor,
 		Status: sandbox.StatusCreating, Created: sl.made, LastUsed: sl.made, Previous: sl.previous,
 		Unenforced: sl.lacks,
 	}
@@ -230,9 +230,9 @@ func (sl *slot) idle() (since time.Time, ok bool) {
 }
 
 // remember notes a session that ended, for who comes back within the hour.
-func (s *state) remember(name string, cause sandbox.Cause) {
+func (s *state) remember(name sandbox.Ref, cause sandbox.Cause) {
 	if _, known := s.ended[name]; known {
-		s.endings = slices.DeleteFunc(s.endings, func(other string) bool { return other == name })
+		s.endings = slices.DeleteFunc(s.endings, func(other sandbox.Ref) bool { return other == name })
 	}
 	for len(s.endings) > 0 && (len(s.endings) >= maxEnded || time.Since(s.ended[s.endings[0]].At) > endedFor) {
 		delete(s.ended, s.endings[0])
@@ -243,7 +243,7 @@ func (s *state) remember(name string, cause sandbox.Cause) {
 }
 
 // previous is what is remembered of a name.
-func (s *state) previous(name string) *sandbox.Ended {
+func (s *state) previous(name sandbox.Ref) *sandbox.Ended {
 	before, ok := s.ended[name]
 	if !ok || time.Since(before.At) > endedFor {
 		return nil

@@ -11,34 +11,35 @@ import (
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 )
 
-// foreign says why a request may not come in, or "". Browsers send pages of
-// strangers here: such a request names its page as the Origin, or, where the
-// page's own name was made to point at this machine, as the Host.
-func (h *Handler) foreign(r *http.Request) string {
-	if !h.hostAllowed(r) {
-		return "Host " + r.Host + " is not allowed; use localhost, or add it to the allowed hosts"
+// foreign says why a request may not come in, in a word and in words for the
+// client, or "". Browsers send pages of strangers here: such a request names its
+// page as the Origin, or, where the page's own name was made to point at this
+// machine, as the Host.
+func (p *Policy) foreign(r *http.Request) (reason, refusal string) {
+	if !p.hostAllowed(r) {
+		return "host", "Host " + r.Host + " is not allowed; use localhost, or add it to the allowed hosts"
 	}
-	if origin := r.Header.Get("Origin"); origin != "" && !h.originAllowed(origin) {
-		return "Origin " + origin + " is not allowed; add it to the allowed origins"
+	if origin := r.Header.Get("Origin"); origin != "" && !p.originAllowed(origin) {
+		return "origin", "Origin " + origin + " is not allowed; add it to the allowed origins"
 	}
-	return ""
+	return "", ""
 }
 
 // hostAllowed checks the Host where the request came in over the loopback
 // interface. Elsewhere any name may be ours.
-func (h *Handler) hostAllowed(r *http.Request) bool {
+func (p *Policy) hostAllowed(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok || !isLoopback(hostOf(local.String())) {
 		return true
 	}
 	host := hostOf(r.Host)
-	return host == "" || isLoopback(host) || slices.ContainsFunc(h.options.AllowedHosts, func(allowed string) bool {
+	return host == "" || isLoopback(host) || slices.ContainsFunc(p.AllowedHosts, func(allowed string) bool {
 		return allowed == "*" || strings.EqualFold(allowed, host) || strings.EqualFold(allowed, r.Host)
 	})
 }
 
-func (h *Handler) originAllowed(origin string) bool {
-	if slices.ContainsFunc(h.options.AllowedOrigins, func(allowed string) bool {
+func (p *Policy) originAllowed(origin string) bool {
+	if slices.ContainsFunc(p.AllowedOrigins, func(allowed string) bool {
 		return allowed == "*" || strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin)
 	}) {
 		return true
@@ -72,10 +73,10 @@ const (
 
 // cors sets the headers that browsers ask for, and answers OPTIONS, which it
 // reports. The origin was checked before.
-func (h *Handler) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
+func (p *Policy) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
 	origin, front := r.Header.Get("Origin"), r.URL.Path == "/" || r.URL.Path == "/mcp"
 	options := r.Method == http.MethodOptions
-	if !h.options.EnableCORS {
+	if !p.EnableCORS {
 		if options && front {
 			staticCORS(w.Header(), "*")
 			w.WriteHeader(http.StatusOK)

@@ -50,6 +50,32 @@ func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, append(dst, '}'))
 }
 
+// ready answers GET /ready: 200 when calls can be served, else 503 and why. A
+// daemon that is full is ready; it says so in its answers.
+func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
+	if h.draining.Load() {
+		notReady(w, "draining", "The daemon is shutting down", "Use another one, or try again when it is back")
+		return
+	}
+	o, err := h.overview(r)
+	switch {
+	case err != nil:
+		notReady(w, "unavailable", "The sessions did not answer in time", "Look into the server's log")
+	case o.Ready != nil:
+		what, remedy := fault.Reason(o.Ready)
+		notReady(w, "unavailable", what, remedy)
+	default:
+		writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
+	}
+}
+
+func notReady(w http.ResponseWriter, status, reason, remedy string) {
+	dst := plainjson.StringMember([]byte{'{'}, "status", status)
+	dst = plainjson.StringMember(dst, "reason", reason)
+	dst = plainjson.StringMember(dst, "remedy", remedy)
+	writeJSON(w, http.StatusServiceUnavailable, append(dst, '}'))
+}
+
 func (h *Handler) overview(r *http.Request) (sandbox.Overview, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusWait)
 	defer cancel()

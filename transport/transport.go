@@ -8,13 +8,18 @@ package transport
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/events"
+	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/mcp"
 	"github.com/sandwarden/sandwarden/transport/rest"
 	"github.com/sandwarden/sandwarden/transport/sse"
@@ -22,29 +27,42 @@ import (
 
 // Options are what an operator may set. The zero value is ready.
 type Options struct {
-	Logger          *slog.Logger // nil discards
-	Version         string       // of the daemon, as clients see it
-	EnableCORS      bool
-	AllowedOrigins  []string      // beside those of this machine; "*" allows all
-	AllowedHosts    []string      // beside those of this machine, where we listen on it alone; "*" allows all
-	MaxBody         int64         // bytes of a request; default 4 MiB
-	MaxCode         int           // bytes of code or of a command; default 1 MiB
-	MaxCalls        int           // requests in flight over MCP; default 4096
-	MaxMCPSessions  int           // sessions of the protocol kept; default 10000
-	MaxStreams      int           // open streams of events; default 4096
-	DefaultTimeout  time.Duration // of calls that name none; default 300 s
-	MaxTimeout      time.Duration // that a call may name; default 1800 s
-	DefaultTemplate string        // default "python"
-	DefaultFlavor   string        // default "small"
-	Templates       []string      // that calls may name; default: the built-in ones
-	Flavors         []string      // that calls may name; default: the built-in ones
-	Heartbeat       time.Duration // between signs of life on a silent stream; default 15 s
-	WriteTimeout    time.Duration // of each write to a client; default 30 s
+	Logger          *slog.Logger     // nil discards
+	Meter           Meter            // nil counts nothing
+	Metrics         http.Handler     // answers GET /metrics; nil: there is none
+	Version         string           // of the daemon, as clients see it
+	Policy          Policy           // who may come in; it can be changed later
+	Volumes         []sandbox.Volume // that every sandbox sees
+	MaxBody         int64            // bytes of a request; default 4 MiB
+	MaxCode         int              // bytes of code or of a command; default 1 MiB
+	MaxCalls        int              // requests in flight over MCP; default 4096
+	MaxMCPSessions  int              // sessions of the protocol kept; default 10000
+	MaxStreams      int              // open streams of events; default 4096
+	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
+	MaxTimeout      time.Duration    // that a call may name; default 1800 s
+	DefaultTemplate string           // default "python"
+	DefaultFlavor   string           // default "small"
+	Templates       []string         // that calls may name; default: the built-in ones
+	Flavors         []string         // that calls may name; default: the built-in ones
+	Heartbeat       time.Duration    // between signs of life on a silent stream; default 15 s
+	WriteTimeout    time.Duration    // of each write to a client; default 30 s
+	ReadTimeout     time.Duration    // of a request's body; default 30 s
+}
+
+// A Policy says who may come in. The zero value lets in who is on this machine.
+type Policy struct {
+	Keeper         door.Keeper // knows the tokens; nil needs none
+	EnableCORS     bool
+	AllowedOrigins []string // beside those of this machine; "*" allows all
+	AllowedHosts   []string // beside those of this machine, where we listen on it alone; "*" allows all
 }
 
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
 	}
 	if o.Version == "" {
 		o.Version = "dev"
@@ -75,6 +93,8 @@ func (o Options) withDefaults() Options {
 type Handler struct {
 	sessions Sessions
 	options  Options
+	policy   atomic.Pointer[Policy]
+	draining atomic.Bool
 	mcp      *mcp.Handler
 	events   *events.Handler
 	rest     *rest.Handler
@@ -85,19 +105,33 @@ type Handler struct {
 func New(sessions Sessions, options Options) *Handler {
 	options = options.withDefaults()
 	h := &Handler{sessions: sessions, options: options, streams: sse.NewStreams(options.MaxStreams)}
+	h.SetPolicy(options.Policy)
 	h.mcp = mcp.New(sessions, mcp.Options{
 		Logger: options.Logger, Version: options.Version, Status: http.HandlerFunc(h.status),
 		MaxBody: options.MaxBody, MaxCode: options.MaxCode, MaxCalls: options.MaxCalls, MaxSessions: options.MaxMCPSessions,
 		DefaultTimeout: options.DefaultTimeout, MaxTimeout: options.MaxTimeout,
 		DefaultTemplate: options.DefaultTemplate, DefaultFlavor: options.DefaultFlavor,
 		Templates: options.Templates, Flavors: options.Flavors,
-		Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
+		Volumes: options.Volumes, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout, ReadTimeout: options.ReadTimeout,
 	})
 	h.events = events.New(sessions, h.streams, events.Options{
 		Logger: options.Logger, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
 	})
 	h.rest = rest.New(sessions, rest.Options{Logger: options.Logger, WriteTimeout: options.WriteTimeout})
 	return h
+}
+
+// SetPolicy changes who may come in from now on. Streams that are open stay.
+func (h *Handler) SetPolicy(p Policy) { h.policy.Store(&p) }
+
+// Drain says that the daemon is about to shut down, which /ready then tells:
+// who sends clients here should send them elsewhere. All else goes on.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// ServeLines serves one client of MCP over a pair of streams until the input or
+// ctx ends.
+func (h *Handler) ServeLines(ctx context.Context, in io.Reader, out io.Writer) error {
+	return h.mcp.ServeLines(ctx, in, out)
 }
 
 // Shutdown ends what would keep an [http.Server] from shutting down: streams,
@@ -109,20 +143,55 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.options.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		logged := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		w = logged
-		defer h.access(r, logged, time.Now())
-	}
+	r = identified(w, r)
+	seen := &statusWriter{ResponseWriter: w, meter: h.options.Meter, status: http.StatusOK}
+	defer h.answered(r, seen, time.Now())
+	w = seen
 	defer h.recovered(w, r)
-	if refusal := h.foreign(r); refusal != "" {
+	policy := h.policy.Load()
+	if reason, refusal := policy.foreign(r); refusal != "" {
+		h.turnedAway(r, reason, refusal)
 		writeDetail(w, http.StatusForbidden, refusal)
 		return
 	}
-	if h.cors(w, r) {
+	if policy.cors(w, r) {
 		return
 	}
+	if policy.Keeper != nil && !isOpen(r) {
+		entered, refusal := door.Enter(policy.Keeper, r)
+		if entered == nil {
+			h.turnedAway(r, "auth", refusal)
+			unauthorized(w, r, refusal)
+			return
+		}
+		r = entered
+	}
 	h.route(w, r)
+}
+
+// isOpen reports whether a request is answered to anybody: what health checks
+// ask, which tells nothing of anybody's sessions.
+func isOpen(r *http.Request) bool {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return read && (r.URL.Path == "/" || r.URL.Path == "/health" || r.URL.Path == "/ready")
+}
+
+// turnedAway notes who was not let in, and why.
+func (h *Handler) turnedAway(r *http.Request, reason, why string) {
+	h.options.Meter.RequestRefused(reason)
+	h.options.Logger.InfoContext(r.Context(), "Connection refused", "addr", r.RemoteAddr, "path", r.URL.Path, "err", why)
+}
+
+// unauthorized answers who has no token, as the path's clients expect it.
+func unauthorized(w http.ResponseWriter, r *http.Request, refusal string) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="sandwarden"`)
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		f := fault.Invalid("Unauthorized: " + refusal)
+		f.Status = http.StatusUnauthorized
+		f.WriteProblem(w)
+		return
+	}
+	writeDetail(w, http.StatusUnauthorized, "Unauthorized: "+refusal)
 }
 
 // route is the table of paths.
@@ -136,6 +205,10 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
 		getOnly(w, r, h.status, "OPTIONS, POST, GET")
 	case path == "/health":
 		getOnly(w, r, h.health, "GET")
+	case path == "/ready":
+		getOnly(w, r, h.ready, "GET")
+	case path == "/metrics" && h.options.Metrics != nil:
+		getOnly(w, r, h.options.Metrics.ServeHTTP, "GET")
 	case path == "/v1/events":
 		getOnly(w, r, h.events.All, "GET")
 	case path == "/v1/sessions":
@@ -163,7 +236,7 @@ func (h *Handler) session(w http.ResponseWriter, r *http.Request, path string) {
 }
 
 func isPath(path string) bool {
-	return path == "/mcp" || path == "/health" || path == "/v1/events" || path == "/v1/sessions"
+	return path == "/mcp" || path == "/health" || path == "/ready" || path == "/metrics" || path == "/v1/events" || path == "/v1/sessions"
 }
 
 // redirect sends a client to a path of ours without its slash.
@@ -197,24 +270,3 @@ func (h *Handler) recovered(w http.ResponseWriter, r *http.Request) {
 	h.options.Logger.ErrorContext(r.Context(), "request panicked", "err", v, "stack", string(debug.Stack()))
 	writeDetail(w, http.StatusInternalServerError, "Internal server error")
 }
-
-// access writes the one line per request, which has nothing of what was sent.
-func (h *Handler) access(r *http.Request, w *statusWriter, began time.Time) {
-	h.options.Logger.DebugContext(r.Context(), "request", "addr", r.RemoteAddr, "method", r.Method,
-		"path", r.URL.Path, "status", w.status, "dur", time.Since(began))
-}
-
-// A statusWriter remembers the status for the access line.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets [http.ResponseController] reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -147,7 +147,7 @@ func TestStatus_SaysWhyNothingCanRun(t *testing.T) {
 
 func TestHostAndOrigin(t *testing.T) {
 	open := serve(t, &transporttest.Sessions{}, transport.Options{
-		AllowedHosts: []string{"box.example"}, AllowedOrigins: []string{"https://app.example"},
+		Policy: transport.Policy{AllowedHosts: []string{"box.example"}, AllowedOrigins: []string{"https://app.example"}},
 	})
 	for name, c := range map[string]struct {
 		headers []string
@@ -176,7 +176,7 @@ func TestHostAndOrigin(t *testing.T) {
 			}
 		}
 	}
-	all := serve(t, &transporttest.Sessions{}, transport.Options{AllowedHosts: []string{"*"}, AllowedOrigins: []string{"*"}})
+	all := serve(t, &transporttest.Sessions{}, transport.Options{Policy: transport.Policy{AllowedHosts: []string{"*"}, AllowedOrigins: []string{"*"}}})
 	if answer, _ := request(t, "GET", all, "", "Host", "any.example", "Origin", "http://any.example"); answer.StatusCode != http.StatusOK {
 		t.Errorf("with *: %d", answer.StatusCode)
 	}
@@ -184,7 +184,7 @@ func TestHostAndOrigin(t *testing.T) {
 
 // The rows of the contract's section 3.3.
 func TestCORS(t *testing.T) {
-	on := serve(t, &transporttest.Sessions{}, transport.Options{EnableCORS: true})
+	on := serve(t, &transporttest.Sessions{}, transport.Options{Policy: transport.Policy{EnableCORS: true}})
 	off := serve(t, &transporttest.Sessions{}, transport.Options{})
 	static := map[string]string{
 		"Allow-Origin": "*", "Allow-Methods": "GET, POST, OPTIONS", "Allow-Headers": "Content-Type, Authorization", "Max-Age": "86400",

@@ -21,6 +21,13 @@ import (
 
 // openBackend makes the backend that a configuration asks for.
 func openBackend(ctx context.Context, c config.Config, logger *slog.Logger) (sandbox.Backend, error) {
+	if c.Clean {
+		ended, err := native.Purge(ctx, nativeOptions(c, logger))
+		if err != nil {
+			return nil, err
+		}
+		logger.InfoContext(ctx, "began clean", "sandboxes", ended)
+	}
 	return native.New(ctx, nativeOptions(c, logger))
 }
 
@@ -31,6 +38,9 @@ func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
 		RuntimeDir:      c.RuntimeDir,
 		Interpreters:    interpreters(c),
 		OrphanGrace:     c.OrphanGrace,
+		OrphanInterval:  c.OrphanInterval,
+		ConnectTimeout:  c.ConnectionTimeout,
+		Volumes:         c.Volumes,
 		AllowUnenforced: c.AllowUnenforcedLimits,
 		Logger:          logger.With("part", "native"),
 	}
@@ -121,8 +131,8 @@ func doctorOptions(c config.Config) doctor.Options {
 
 // What a session costs this host besides memory, and what is left to others.
 const (
-	descriptorsPerSession = 3                    // connection, pidfd, and one while it is made
-	descriptorsReserved   = 512 + maxConnections // at most half of them
+	descriptorsPerSession = 3   // connection, pidfd, and one while it is made
+	descriptorsReserved   = 512 // and the clients' connections; at most half of them
 	tasksPerSession       = 8
 	tasksReserved         = 4096
 	userIDs               = 1 << 16 // that the backend hands out
@@ -130,13 +140,13 @@ const (
 
 // hostSessions is how many sessions the descriptors of this process and the
 // tasks of this host and the backend's user ids allow; 0 when that is not known.
-func hostSessions() int {
+func hostSessions(connections int) int {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return 0
 	}
 	open := int64(min(files.Cur, math.MaxInt32))
-	most := (open - min(descriptorsReserved, open/2)) / descriptorsPerSession
+	most := (open - min(descriptorsReserved+int64(connections), open/2)) / descriptorsPerSession
 	for _, name := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
 		data, err := os.ReadFile(name)
 		if err != nil {

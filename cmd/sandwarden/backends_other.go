@@ -20,7 +20,7 @@ func openBackend(context.Context, config.Config, *slog.Logger) (sandbox.Backend,
 }
 
 // hostSessions is not known here.
-func hostSessions() int { return 0 }
+func hostSessions(int) int { return 0 }
 
 func (p *program) purge(context.Context, []string) error { return errLinux }
 

@@ -47,6 +47,10 @@ func subcommands() []subcommand {
 			name: "purge", help: "end the sandboxes that a daemon left behind", run: (*program).purge,
 			flags: func() *pflag.FlagSet { return newCommand("purge").flags },
 		},
+		{
+			name: "token", help: "make, list or revoke the tokens of clients", words: tokenVerbs(), run: (*program).token,
+			flags: func() *pflag.FlagSet { return newCommand("token").flags },
+		},
 		{name: "completion", help: "print what makes a shell complete this command: " + list(shells()), words: shells(), run: (*program).completion},
 		{
 			name: "version", also: []string{"--version"}, help: "print the version",

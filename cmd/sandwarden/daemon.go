@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
 	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/metrics"
 )
 
 // A daemon is the parts that serve, joined.
@@ -18,19 +21,67 @@ type daemon struct {
 	sessions *supervision.Sessions
 	handler  *transport.Handler
 	server   *http.Server
+	cert     *certificate // nil without TLS
+	meter    *metrics.Metrics
 }
 
 // newDaemon makes the parts. The end of ctx ends the making; the parts live as
 // long as life, which must outlast stop.
 func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *slog.Logger) (*daemon, error) {
-	backend, err := p.open(ctx, c, logger)
+	policy, err := policyOf(c) // what the operator did wrong is told before anything is begun
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := supervision.New(life, backend, supervisionOptions(c, backend, logger))
-	if err != nil {
-		return nil, errors.Join(err, backend.Close(ctx))
+	d := &daemon{}
+	if c.TLSCert != "" {
+		if d.cert, err = openCertificate(c.TLSCert, c.TLSKey, logger.With("part", "http")); err != nil {
+			return nil, err
+		}
 	}
-	handler := transport.New(sessions, transportOptions(c, logger))
-	return &daemon{backend: backend, sessions: sessions, handler: handler, server: newServer(life, handler, logger)}, nil
+	if d.backend, err = p.open(ctx, c, logger); err != nil {
+		return nil, explained(err)
+	}
+	d.meter = metrics.New(metricsOptions(d.backend, logger))
+	d.sessions, err = supervision.New(life, d.backend, supervisionOptions(c, d.backend, d.meter, logger))
+	if err != nil {
+		return nil, errors.Join(err, d.backend.Close(ctx))
+	}
+	options := transportOptions(c, policy, logger)
+	options.Meter, options.Metrics = d.meter, d.meter.Handler(life, d.sessions)
+	d.handler = transport.New(d.sessions, options)
+	d.server = newServer(life, d.handler, c, d.cert, logger)
+	return d, nil
+}
+
+// How long the end may take beyond the drain timeout: answers that are being
+// written, and what the backend itself holds.
+const (
+	answerGrace  = time.Second
+	backendGrace = 500 * time.Millisecond
+)
+
+// stop ends the daemon: first no new connection, then every session with its
+// callers answered, then what is left of the connections, at last the backend.
+func (d *daemon) stop(life context.Context, drain time.Duration, logger *slog.Logger) error {
+	d.handler.Drain()
+	began := time.Now()
+	whole, cancel := context.WithTimeout(life, drain+answerGrace) // of which the sessions take drain
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { answered <- d.server.Shutdown(whole) }() // closes the listeners at once
+
+	draining, cancelDraining := context.WithTimeout(life, drain)
+	defer cancelDraining()
+	err := d.sessions.Close(draining)
+	if err != nil {
+		err = fmt.Errorf("not all sandboxes could be ended (the next start ends them): %w", err)
+	}
+	logger.InfoContext(life, "sessions ended", "dur", time.Since(began))
+	err = errors.Join(err, d.handler.Shutdown(whole)) // streams that no session has ended
+	if <-answered != nil {                            // somebody does not read the answer
+		err = errors.Join(err, d.server.Close())
+	}
+	closing, cancelClosing := context.WithTimeout(life, backendGrace)
+	defer cancelClosing()
+	return errors.Join(err, d.backend.Close(closing))
 }

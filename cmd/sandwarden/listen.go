@@ -11,24 +11,26 @@ import (
 	"syscall"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/sandwarden/sandwarden/config"
 )
 
 // listen opens what clients connect to. The name localhost is both loopback
 // addresses, as clients differ in which one they take for it; a host without
 // IPv6 is served on the other alone.
-func listen(ctx context.Context, host string, port int, logger *slog.Logger) ([]net.Listener, error) {
-	if !strings.EqualFold(host, "localhost") {
-		l, err := listenOn(ctx, "tcp", host, port)
+func listen(ctx context.Context, c config.Config, logger *slog.Logger) ([]net.Listener, error) {
+	if !strings.EqualFold(c.Host, "localhost") {
+		l, err := listenOn(ctx, "tcp", c.Host, c)
 		if err != nil {
 			return nil, err
 		}
 		return []net.Listener{l}, nil
 	}
-	four, err := listenOn(ctx, "tcp4", "127.0.0.1", port)
+	four, err := listenOn(ctx, "tcp4", "127.0.0.1", c)
 	if err != nil {
 		return nil, err
 	}
-	six, err := listenOn(ctx, "tcp6", "::1", port)
+	six, err := listenOn(ctx, "tcp6", "::1", c)
 	switch {
 	case err == nil:
 		return []net.Listener{four, six}, nil
@@ -39,17 +41,14 @@ func listen(ctx context.Context, host string, port int, logger *slog.Logger) ([]
 	return []net.Listener{four}, nil
 }
 
-// maxConnections is how many clients may be connected at once to one address.
-// More wait to be accepted.
-const maxConnections = 4096
-
-// listenOn opens one address, or says what to do about it.
-func listenOn(ctx context.Context, network, host string, port int) (net.Listener, error) {
-	address := net.JoinHostPort(host, strconv.Itoa(port))
+// listenOn opens one address, or says what to do about it. Clients beyond the
+// limit wait to be accepted.
+func listenOn(ctx context.Context, network, host string, c config.Config) (net.Listener, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(c.Port))
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
 	switch {
 	case err == nil:
-		return netutil.LimitListener(l, maxConnections), nil
+		return netutil.LimitListener(l, c.Connections), nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%w: another program listens on %s: stop it, or choose another port with --port or MCP_SERVER_PORT", syscall.EADDRINUSE, address)
 	case errors.Is(err, syscall.EACCES):

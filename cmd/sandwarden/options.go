@@ -9,6 +9,8 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
 	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/metrics"
+	"github.com/sandwarden/sandwarden/transport/token"
 )
 
 // A host knows its memory. A backend that does not is not asked.
@@ -17,9 +19,10 @@ type host interface {
 }
 
 // supervisionOptions are the parts of a configuration that sessions follow.
-func supervisionOptions(c config.Config, backend sandbox.Backend, logger *slog.Logger) supervision.Options {
+func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.Meter, logger *slog.Logger) supervision.Options {
 	options := supervision.Options{
 		Logger: logger.With("part", "supervision"),
+		Meter:  meter,
 		Session: actors.Options{
 			Logger:      logger.With("part", "actors"),
 			Queue:       c.Queue,
@@ -27,15 +30,24 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, logger *slog.L
 			QueueWait:   c.QueueWait,
 			Timeout:     c.ExecutionTimeout,
 			OutputLimit: c.OutputBytes,
+			CallLimit:   c.RequestTimeout,
 		},
-		DefaultFlavor: c.DefaultFlavor,
-		MaxSessions:   c.MaxSessions,
-		HostSessions:  hostSessions(),
-		MaxMemoryMB:   c.MaxTotalMemoryMB,
-		HostCPUs:      runtime.NumCPU(),
-		NoEviction:    !c.LRUEviction,
-		IdleTimeout:   c.SessionTimeout,
-		SweepInterval: c.CleanupInterval,
+		DefaultFlavor:  c.DefaultFlavor,
+		MaxSessions:    c.MaxSessions,
+		HostSessions:   hostSessions(c.Connections),
+		MaxMemoryMB:    c.MaxTotalMemoryMB,
+		MaxCPUs:        c.MaxTotalCPUs,
+		MaxOwned:       c.SessionsPerPrincipal,
+		HostCPUs:       runtime.NumCPU(),
+		NoEviction:     !c.LRUEviction,
+		AdmissionQueue: c.AdmissionQueue,
+		AdmissionWait:  c.AdmissionWait,
+		IdleTimeout:    c.SessionTimeout,
+		SweepInterval:  c.CleanupInterval,
+		CreateLimit:    c.SandboxStartTimeout,
+	}
+	if c.AdmissionWait == 0 {
+		options.AdmissionWait = -1 // nobody waits
 	}
 	if h, ok := backend.(host); ok {
 		options.HostMemory = h.HostMemory
@@ -44,17 +56,40 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, logger *slog.L
 }
 
 // transportOptions are the parts of a configuration that clients meet.
-func transportOptions(c config.Config, logger *slog.Logger) transport.Options {
+func transportOptions(c config.Config, policy transport.Policy, logger *slog.Logger) transport.Options {
 	return transport.Options{
 		Logger:         logger.With("part", "transport"),
 		Version:        release(),
-		EnableCORS:     c.EnableCORS,
-		AllowedOrigins: c.AllowedOrigins,
-		AllowedHosts:   c.AllowedHosts,
+		Policy:         policy,
+		Volumes:        c.Volumes,
 		MaxBody:        c.BodyBytes,
 		MaxCode:        int(c.CodeBytes),
 		DefaultTimeout: c.ExecutionTimeout,
 		MaxTimeout:     c.MaxExecutionTime,
 		DefaultFlavor:  c.DefaultFlavor,
+		ReadTimeout:    c.BodyTimeout,
 	}
+}
+
+// metricsOptions are the words that the metrics tell apart.
+func metricsOptions(backend sandbox.Backend, logger *slog.Logger) metrics.Options {
+	options := metrics.Options{Logger: logger.With("part", "metrics"), Version: release(), Backend: backend.Name()}
+	for _, t := range backend.Capabilities().Templates {
+		options.Templates = append(options.Templates, t.Template.Name)
+	}
+	return options
+}
+
+// policyOf is who may come in. It reads the tokens.
+func policyOf(c config.Config) (transport.Policy, error) {
+	policy := transport.Policy{EnableCORS: c.EnableCORS, AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts}
+	if c.TokensFile == "" {
+		return policy, nil
+	}
+	tokens, err := token.Open(c.TokensFile)
+	if err != nil {
+		return policy, explained(err)
+	}
+	policy.Keeper = tokens
+	return policy, nil
 }

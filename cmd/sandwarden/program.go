@@ -18,6 +18,7 @@ import (
 // A program is one run of the command, with all that it may touch.
 type program struct {
 	args, environ  []string
+	stdin          io.Reader // nil is that of the process
 	stdout, stderr io.Writer
 	open           opener
 	move           mover
@@ -165,9 +166,18 @@ func (p *program) warn(report config.Report) {
 	}
 }
 
-// logger is the log that a configuration asks for.
+// logs is the log that a configuration asks for. Only one process may have its
+// file.
+func (p *program) logs(c config.Config) *logs {
+	o := logOptionsOf(c)
+	o.NoColor = p.variable("NO_COLOR") != ""
+	return newLogs(p.stderr, o)
+}
+
+// logger is the log of a command that a person waits for: the console alone.
 func (p *program) logger(c config.Config) *slog.Logger {
-	return newLogger(p.stderr, c, p.variable("NO_COLOR") != "")
+	o := logOptionsOf(c)
+	return newLogs(p.stderr, logOptions{Level: o.Level, Format: o.Format, Plain: o.Plain, NoColor: p.variable("NO_COLOR") != ""}).Logger
 }
 
 // variable is one of the environment that is not a setting.

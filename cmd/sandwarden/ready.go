@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -13,10 +12,15 @@ import (
 )
 
 // announce says what is served, how well it is isolated, and how to try it. A
-// log of JSON lines gets it as one of them, other readers as text.
-func (p *program) announce(c config.Config, backend sandbox.Backend, logger *slog.Logger) {
+// log of JSON lines gets it as one of them, and so does one without a console;
+// other readers get text.
+func (p *program) announce(c config.Config, backend sandbox.Backend, logger *logs) {
 	url, able := baseURL(c), backend.Capabilities()
-	if c.LogFormat != "json" {
+	if c.Transport == stdio {
+		logger.Info("serving one client over standard input and output", "backend", backend.Name(), "isolation", able.Isolation)
+		return
+	}
+	if c.LogFormat != "json" && !logger.quiet {
 		fmt.Fprint(p.stderr, readyText(url, backend)) //nolint:errcheck // the log may have no reader
 		return
 	}
@@ -88,5 +92,9 @@ func baseURL(c config.Config) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(c.Port))
+	scheme := "http://"
+	if c.TLSCert != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(c.Port))
 }

@@ -59,7 +59,7 @@ func (c *Client) Hello(ctx context.Context) (int, error) {
 func (c *Client) Start(ctx context.Context, x sandbox.Exec) error {
 	_, err := c.call.Start(ctx, &wire.StartRequest{
 		Id: string(x.ID), Code: x.Code, Argv: x.Argv, Env: x.Env, Dir: x.Dir, Stdin: x.Stdin,
-		Background: x.Background, Deadline: int64(x.Deadline), OutputLimit: x.OutputLimit,
+		Background: x.Background, Deadline: int64(x.Deadline), OutputLimit: x.OutputLimit, RequestId: x.Request,
 	})
 	return c.fault("start", err)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the protocol's version. It rises with each addition.
-const Version = 1
+const Version = 2
 
 // Descriptors of the agent's program when it starts. Those of [Config.Join]
 // follow.

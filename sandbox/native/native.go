@@ -34,7 +34,10 @@ type Options struct {
 	Interpreters map[sandbox.Language]string
 	// OrphanGrace is how long a sandbox outlives a daemon that does not come
 	// back; 60 s when zero.
-	OrphanGrace time.Duration
+	OrphanGrace    time.Duration
+	OrphanInterval time.Duration    // TEMP
+	ConnectTimeout time.Duration    // TEMP
+	Volumes        []sandbox.Volume // TEMP
 	// AllowUnenforced lets sandboxes start though this user cannot have all
 	// limits. What is missing is in [sandbox.Capabilities].
 	AllowUnenforced bool

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 	"github.com/sandwarden/sandwarden/transport/sse"
@@ -29,8 +30,8 @@ const maxBatch = 64 << 10
 
 // Sessions is what the streams read from.
 type Sessions interface {
-	Subscribe(ctx context.Context, name string, after uint64) (sandbox.Subscription, error)
-	SubscribeAll(ctx context.Context, after uint64) (sandbox.Subscription, error)
+	Subscribe(ctx context.Context, ref sandbox.Ref, after uint64) (sandbox.Subscription, error)
+	SubscribeAll(ctx context.Context, owner sandbox.Principal, after uint64) (sandbox.Subscription, error)
 }
 
 // Options are what an operator may set. The zero value is ready.
@@ -68,13 +69,15 @@ func New(sessions Sessions, streams *sse.Streams, options Options) *Handler {
 // One serves the events of one session.
 func (h *Handler) One(w http.ResponseWriter, r *http.Request, session string) {
 	h.serve(w, r, func(ctx context.Context, after uint64) (sandbox.Subscription, error) {
-		return h.sessions.Subscribe(ctx, session, after)
+		return h.sessions.Subscribe(ctx, door.Ref(ctx, session), after)
 	}, session)
 }
 
-// All serves the events of all sessions.
+// All serves the events of all sessions of who asks.
 func (h *Handler) All(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, h.sessions.SubscribeAll, "")
+	h.serve(w, r, func(ctx context.Context, after uint64) (sandbox.Subscription, error) {
+		return h.sessions.SubscribeAll(ctx, door.Principal(ctx), after)
+	}, "")
 }
 
 type subscribe func(ctx context.Context, after uint64) (sandbox.Subscription, error)

@@ -110,7 +110,7 @@ func TestStream(t *testing.T) {
 	r.expect(`id: 4|event: execution.finished|data: {"seq":4,` + at + `"execution.finished","session_id":"s","execution_id":"x","exit_code":1,"cause":"oom","evidence":"oom_kill 1","state_lost":true,"result":"7","failure":{"name":"E","message":"m"},"dropped_bytes":2,"duration_ms":1000,"cpu_ms":1,"peak_bytes":9}`)
 	fake.Publish("s", sandbox.Event{Type: sandbox.SessionRestarted, Cause: sandbox.CauseOOM, StateLost: true, FilesLost: true})
 	r.expect(`id: 5|event: session.restarted|data: {"seq":5,` + at + `"session.restarted","session_id":"s","cause":"oom","state_lost":true,"files_lost":true}`)
-	if err := fake.Stop(t.Context(), "s"); err != nil {
+	if err := fake.Stop(t.Context(), sandbox.Ref{Name: "s"}); err != nil {
 		t.Fatal(err)
 	}
 	r.expect(`id: 6|event: session.stopped|data: {"seq":6,` + at + `"session.stopped","session_id":"s","cause":"killed_by_user"}`)

@@ -43,9 +43,12 @@ func Of(err error, c *Call) *Fault {
 		c = &Call{Session: e.ID}
 	}
 	f := ofKind(e, c)
-	f.Kind, f.Remedy = e.Kind, e.Remedy
-	if e.Remedy != "" && f.Data != nil {
-		f.Data.Suggestions = append([]string{e.Remedy}, f.Data.Suggestions...)
+	f.Kind = e.Kind
+	if e.Remedy != "" {
+		f.Remedy = e.Remedy
+	}
+	if f.Remedy != "" && f.Data != nil && !f.exact {
+		f.Data.Suggestions = append([]string{f.Remedy}, f.Data.Suggestions...)
 	}
 	return f
 }
@@ -101,6 +104,9 @@ func exhausted(e *sandbox.Error, c *Call) *Fault {
 	current, limit := strconv.FormatInt(l.Current, 10)+l.Unit, strconv.FormatInt(l.Max, 10)+l.Unit
 	f.Message = "Resource limit exceeded: " + title(l.Resource) + " limit exceeded: " + current + " >= " + limit
 	members := []Member{text("resource_type", l.Resource), number("current_usage", l.Current), number("limit", l.Max)}
+	if l.Resource == "sessions" || l.Resource == "memory" || l.Resource == "cpu" { // what the original had limits of
+		f.exact, f.More = true, e.Detail
+	}
 	if l.Unit != "" { // the contract has numbers with a unit as strings
 		members[1], members[2] = text("current_usage", current), text("limit", limit)
 	}
@@ -126,9 +132,7 @@ func stopped(e *sandbox.Error, c *Call) *Fault {
 	if e.Detail != "" {
 		f.Message += " (" + e.Detail + ")"
 	}
-	if e.Remedy == "" {
-		f.advise(remedy)
-	}
+	f.Remedy = remedy
 	return f
 }
 
@@ -137,9 +141,12 @@ func unavailable(e *sandbox.Error, c *Call) *Fault {
 	if c.Template != "" {
 		what = "Failed to create " + c.Template + " sandbox (" + c.Flavor + "): "
 	}
+	what += said(e, "sandboxes cannot be made here now")
+	if e.Remedy != "" { // many who see this can do what it says, and see nothing else
+		what += "; " + e.Remedy
+	}
 	return &Fault{
-		Status: http.StatusServiceUnavailable, Code: Internal,
-		Message: "Sandbox creation failed: " + what + said(e, "sandboxes cannot be made here now"),
+		Status: http.StatusServiceUnavailable, Code: Internal, Message: "Sandbox creation failed: " + what,
 		Data: data("SANDBOX_CREATION_ERROR", "resource", "high", "creation",
 			text("template", c.Template), text("flavor", c.Flavor)),
 	}

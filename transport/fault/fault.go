@@ -29,7 +29,10 @@ type Fault struct {
 	Kind    sandbox.Kind // what the client can do about it
 	Message string
 	Remedy  string // what to do about it; may be empty
+	More    string // what the contract's message leaves out; may be empty
 	Data    *Data  // nil where the contract has none
+
+	exact bool // the contract fixes the suggestions
 }
 
 // Data is the member data of the contract's errors.

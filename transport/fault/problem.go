@@ -17,6 +17,9 @@ func (f *Fault) WriteProblem(w http.ResponseWriter) {
 	dst = plainjson.IntMember(dst, "status", int64(f.Status))
 	dst = plainjson.StringMember(dst, "detail", f.Message)
 	dst = plainjson.StringMember(dst, "kind", f.Kind.String())
+	if f.More != "" {
+		dst = plainjson.StringMember(dst, "more", f.More)
+	}
 	if f.Remedy != "" {
 		dst = plainjson.StringMember(dst, "remedy", f.Remedy)
 	}

@@ -46,6 +46,7 @@ type operation struct {
 	command  string
 	args     []string
 	timeout  time.Duration // zero when not given
+	usage    bool          // of get_sessions: with what each session uses
 }
 
 // rules are what arguments are checked against.

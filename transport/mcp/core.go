@@ -70,6 +70,7 @@ func (h *Handler) coreTool(ctx context.Context, r protocol.CallToolRequest) (*pr
 	if problem != "" {
 		return badArguments(problem), nil
 	}
+	op.usage = true
 	out := h.performFor(ctx, c, op)
 	return h.coreResult(&out), nil
 }

@@ -227,10 +227,10 @@ func sessionsText(sessions []sandbox.Session) []byte {
 	return indented(list)
 }
 
-func volumesText(volumes []Volume) []byte {
+func volumesText(volumes []sandbox.Volume) []byte {
 	list := make([][]field, 0, len(volumes))
 	for _, v := range volumes {
-		list = append(list, []field{{"host_path", v.HostPath}, {"container_path", v.ContainerPath}})
+		list = append(list, []field{{"host_path", v.HostPath}, {"container_path", v.Path}})
 	}
 	return indented(list)
 }
@@ -261,7 +261,7 @@ func indented(list [][]field) []byte {
 	return append(dst, ']')
 }
 
-func appendVolumes(dst []byte, volumes []Volume) []byte {
+func appendVolumes(dst []byte, volumes []sandbox.Volume) []byte {
 	dst = append(dst, '[')
 	for i, v := range volumes {
 		if i > 0 {
@@ -269,7 +269,7 @@ func appendVolumes(dst []byte, volumes []Volume) []byte {
 		}
 		dst = append(dst, '{')
 		dst = plainjson.StringMember(dst, "host_path", v.HostPath)
-		dst = plainjson.StringMember(dst, "container_path", v.ContainerPath)
+		dst = plainjson.StringMember(dst, "container_path", v.Path)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')

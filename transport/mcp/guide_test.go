@@ -190,7 +190,7 @@ func TestGuide_Results(t *testing.T) {
 		}
 		return nil
 	}}
-	url := serve(t, fake, mcp.Options{Volumes: []mcp.Volume{{HostPath: "./dätä", ContainerPath: "/sandbox/shared"}}})
+	url := serve(t, fake, mcp.Options{Volumes: []sandbox.Volume{{HostPath: "./dätä", Path: "/sandbox/shared"}}})
 	head := `{"jsonrpc":"2.0","id":` + big + `,"result":`
 	for _, c := range []struct{ name, body, want string }{
 		{

@@ -13,6 +13,7 @@ import (
 	protocol "github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 	"github.com/sandwarden/sandwarden/transport/sse"
@@ -218,7 +219,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 // stream is a session's standalone stream. Nothing is sent on it but signs of
 // life: what belongs to a call goes to that call.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, id string) {
-	s, ok := h.table.find(id)
+	s, ok := h.table.find(door.Principal(r.Context()), id)
 	if !ok {
 		h.refuse(w, http.StatusNotFound, nil, invalid("Session not found; begin a new one with initialize"))
 		return
@@ -255,7 +256,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
 		h.notAllowed(w, "POST")
 	case id == "":
 		h.notAllowed(w, "OPTIONS, POST, GET")
-	case !h.table.end(id):
+	case !h.table.end(door.Principal(r.Context()), id):
 		h.refuse(w, http.StatusNotFound, nil, invalid("Session not found"))
 	default:
 		w.WriteHeader(http.StatusNoContent)

@@ -12,6 +12,7 @@ import (
 
 	protocol "github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 )
@@ -26,7 +27,7 @@ func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, m *message
 	var s *session
 	if id := r.Header.Get(sessionHeader); id != "" && !is(m.method, "initialize") {
 		var ok bool
-		if s, ok = h.table.find(id); !ok {
+		if s, ok = h.table.find(door.Principal(r.Context()), id); !ok {
 			h.refuse(w, http.StatusNotFound, m.id, invalid("Session not found; begin a new one with initialize"))
 			return
 		}
@@ -208,7 +209,7 @@ func (h *Handler) worded(ctx context.Context, c *call, answer protocol.JSONRPCMe
 	switch a := answer.(type) {
 	case protocol.JSONRPCResponse:
 		if result, ok := initialized(a.Result); ok {
-			s, ok := h.table.open(result.ProtocolVersion)
+			s, ok := h.table.open(door.Principal(ctx), result.ProtocolVersion)
 			if !ok {
 				return http.StatusServiceUnavailable, errorAnswer(c.id, busy())
 			}

@@ -3,11 +3,14 @@ package mcp
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 )
 
@@ -29,17 +32,17 @@ func (h *Handler) perform(ctx context.Context, op operation, follow func(sandbox
 	case executeCode, executeCommand:
 		return h.execute(ctx, op, follow)
 	case getSessions:
-		out.sessions, err = h.listed(ctx, op.session)
+		out.sessions, err = h.listed(ctx, op)
 	case stopSession:
-		err = h.sessions.Stop(ctx, op.session)
+		err = h.sessions.Stop(ctx, door.Ref(ctx, op.session))
 		out.found = err == nil
 		if sandbox.KindOf(err) == sandbox.NotFound {
 			err = nil
 		}
 	}
 	if err != nil {
-		h.log(ctx, op, err)
 		out.fault = fault.Of(err, op.call())
+		h.log(ctx, op, out.fault, err)
 	}
 	return out
 }
@@ -49,16 +52,17 @@ func (h *Handler) execute(ctx context.Context, op operation, follow func(sandbox
 		op.timeout = h.options.DefaultTimeout
 	}
 	request := op.request()
-	request.Follow = follow
+	request.Owner, request.Follow = door.Principal(ctx), follow
 	result, err := h.sessions.Execute(ctx, request)
 	out := outcome{op: op, result: result, began: err == nil}
 	switch {
 	case err != nil:
-		h.log(ctx, op, err)
 		out.fault = fault.Of(err, h.named(op).call())
+		h.log(ctx, op, out.fault, err)
 	case result.Exit.Cause != sandbox.CauseNone:
 		op.session = result.Session.Name
 		out.fault = fault.OfExit(result.Exit, op.call())
+		h.log(ctx, op, out.fault, &sandbox.Error{Op: "execute", Kind: sandbox.Stopped, Cause: result.Exit.Cause, Detail: string(result.Exit.Cause)})
 	}
 	return out
 }
@@ -72,9 +76,9 @@ func (h *Handler) named(op operation) *operation {
 
 // listed returns all sessions in the order of their creation, or the one that
 // is asked for, or none.
-func (h *Handler) listed(ctx context.Context, name string) ([]sandbox.Session, error) {
-	if name != "" {
-		s, err := h.sessions.Find(ctx, name)
+func (h *Handler) listed(ctx context.Context, op operation) ([]sandbox.Session, error) {
+	if op.session != "" {
+		s, err := h.sessions.Find(ctx, door.Ref(ctx, op.session))
 		switch {
 		case err == nil:
 			return []sandbox.Session{s}, nil
@@ -83,20 +87,49 @@ func (h *Handler) listed(ctx context.Context, name string) ([]sandbox.Session, e
 		}
 		return nil, err
 	}
-	all, err := h.sessions.List(ctx)
+	all, err := h.sessions.List(ctx, sandbox.SessionQuery{Owner: door.Principal(ctx), Usage: op.usage})
 	slices.SortStableFunc(all, func(a, b sandbox.Session) int { return a.Created.Compare(b.Created) })
 	return all, err
 }
 
-// log keeps the cause of a fault, which clients are not told. What clients
-// did wrong, and what they ran, is nobody's concern above debug.
-func (h *Handler) log(ctx context.Context, op operation, err error) {
-	if sandbox.KindOf(err) == sandbox.Other {
-		h.options.Logger.ErrorContext(ctx, "call failed", "tool", op.tool, "session", op.session, "err", err)
+// log keeps the cause of a fault, which clients are not told. A fault of ours is
+// an error; what was full, or ended by a limit, is a fact; and what clients did
+// wrong is nobody's concern above debug, as what they ran never is.
+func (h *Handler) log(ctx context.Context, op operation, f *fault.Fault, err error) {
+	kind, level := sandbox.KindOf(err), slog.LevelInfo
+	switch kind {
+	case sandbox.Other:
+		level = slog.LevelError
+	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Canceled:
+		h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session, "kind", kind.String(), "err", err)
 		return
+	case sandbox.Exhausted, sandbox.Timeout, sandbox.Stopped, sandbox.Unavailable:
 	}
-	h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session,
-		"kind", sandbox.KindOf(err).String(), "err", err)
+	code := ""
+	if f.Data != nil {
+		code = f.Data.ErrorCode
+	}
+	h.options.Logger.Log(ctx, level, "call failed", "tool", op.tool, "session", op.session, "kind", kind.String(),
+		"code", code, "told", f.Message, "err", err)
+}
+
+// mismatch says that a session which was there is not what the call asked for:
+// its template and flavor were chosen when it was made.
+func (out *outcome) mismatch() string {
+	if out.result.Created {
+		return ""
+	}
+	var ignored []string
+	if s := &out.result.Session; out.op.template != "" && out.op.template != s.Template.Name {
+		ignored = append(ignored, "template "+out.op.template+" (it is "+s.Template.Name+")")
+	}
+	if s := &out.result.Session; out.op.flavor != "" && out.op.flavor != s.Flavor.Name {
+		ignored = append(ignored, "flavor "+out.op.flavor+" (it is "+s.Flavor.Name+")")
+	}
+	if len(ignored) == 0 {
+		return ""
+	}
+	return "the session was there already, so this was ignored: " + strings.Join(ignored, ", ") + "; use another session_id to get it"
 }
 
 // succeeded reports whether the code or the command did what it should.

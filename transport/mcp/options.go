@@ -13,40 +13,34 @@ import (
 // Sessions is what the tools need of the daemon.
 type Sessions interface {
 	Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.ExecResult, error)
-	List(ctx context.Context) ([]sandbox.Session, error)
-	Find(ctx context.Context, name string) (sandbox.Session, error)
-	Stop(ctx context.Context, name string) error
-}
-
-// A Volume is a folder of the host that sandboxes see.
-type Volume struct {
-	HostPath      string
-	ContainerPath string
+	List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error)
+	Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error)
+	Stop(ctx context.Context, ref sandbox.Ref) error
 }
 
 // Options are what an operator may set. The zero value is ready.
 type Options struct {
-	Logger          *slog.Logger  // nil discards
-	Version         string        // of the daemon, as clients see it
-	Status          http.Handler  // answers GET where no stream is asked for; nil is 405
-	MaxBody         int64         // bytes of a request; default 4 MiB
-	MaxCode         int           // bytes of code or of a command; default 1 MiB
-	MaxCalls        int           // requests in flight; default 4096
-	MaxLarge        int           // bodies over 64 KiB that are read at once; default 16
-	MaxSessions     int           // legacy sessions kept; default 10000
-	SessionTTL      time.Duration // a legacy session unused for longer is forgotten; default 24 h
-	MaxStreams      int           // open GET streams; default 1024
-	DefaultTimeout  time.Duration // of calls that name none; default 300 s
-	MaxTimeout      time.Duration // that a call may name; default 1800 s
-	DefaultTemplate string        // default "python"
-	DefaultFlavor   string        // default "small"
-	Templates       []string      // that calls may name; default: the built-in ones
-	Flavors         []string      // that calls may name; default: the built-in ones
-	Volumes         []Volume
-	Heartbeat       time.Duration // between signs of life on a silent stream; default 15 s
-	WriteTimeout    time.Duration // of each write to a client; default 30 s
-	ReadTimeout     time.Duration // of a request's body; default 30 s
-	ProgressEvery   time.Duration // the least time between progress notifications; default 100 ms
+	Logger          *slog.Logger     // nil discards
+	Version         string           // of the daemon, as clients see it
+	Status          http.Handler     // answers GET where no stream is asked for; nil is 405
+	MaxBody         int64            // bytes of a request; default 4 MiB
+	MaxCode         int              // bytes of code or of a command; default 1 MiB
+	MaxCalls        int              // requests in flight; default 4096
+	MaxLarge        int              // bodies over 64 KiB that are read at once; default 16
+	MaxSessions     int              // legacy sessions kept; default 10000
+	SessionTTL      time.Duration    // a legacy session unused for longer is forgotten; default 24 h
+	MaxStreams      int              // open GET streams; default 1024
+	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
+	MaxTimeout      time.Duration    // that a call may name; default 1800 s
+	DefaultTemplate string           // default "python"
+	DefaultFlavor   string           // default "small"
+	Templates       []string         // that calls may name; default: the built-in ones
+	Flavors         []string         // that calls may name; default: the built-in ones
+	Volumes         []sandbox.Volume // that every sandbox sees
+	Heartbeat       time.Duration    // between signs of life on a silent stream; default 15 s
+	WriteTimeout    time.Duration    // of each write to a client; default 30 s
+	ReadTimeout     time.Duration    // of a request's body; default 30 s
+	ProgressEvery   time.Duration    // the least time between progress notifications; default 100 ms
 }
 
 func (o Options) withDefaults() Options {

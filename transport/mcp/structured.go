@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -44,10 +45,13 @@ func isImage(mime string) bool { return mime == "image/png" || mime == "image/jp
 
 // advised is the message of a fault and what to do about it.
 func advised(out *outcome) string {
-	if out.fault.Remedy == "" {
-		return out.fault.Message
+	said := out.fault.Message
+	for _, more := range []string{out.fault.More, out.fault.Remedy} {
+		if more != "" && !strings.Contains(said, more) {
+			said += ". " + more
+		}
 	}
-	return out.fault.Message + ". " + out.fault.Remedy
+	return said
 }
 
 // plainText is the text of a result; where work was ended, what it put out and
@@ -71,7 +75,7 @@ func (h *Handler) structured(out *outcome) json.RawMessage {
 	switch {
 	case out.fault != nil && !out.began:
 	case out.op.tool == getSessions:
-		dst = appendSessions(plainjson.AppendName(dst, "sessions"), out.sessions)
+		dst = appendSessions(plainjson.AppendName(dst, "sessions"), out.sessions, time.Now())
 	case out.op.tool == stopSession:
 		dst = plainjson.BoolMember(dst, "success", out.found)
 		dst = plainjson.StringMember(dst, "session_id", out.op.session)
@@ -93,7 +97,7 @@ func appendFault(dst []byte, out *outcome) []byte {
 	f := out.fault
 	dst = plainjson.StringMember(dst, "message", f.Message)
 	dst = plainjson.StringMember(dst, "kind", f.Kind.String())
-	dst = optional(dst, "remedy", f.Remedy)
+	dst = optional(optional(dst, "more", f.More), "remedy", f.Remedy)
 	if f.Data != nil {
 		dst = f.Data.AppendMembers(dst)
 	}
@@ -114,6 +118,7 @@ func appendFacts(dst []byte, out *outcome) []byte {
 	dst = plainjson.StringMember(dst, "template", r.Session.Template.Name)
 	dst = plainjson.StringMember(dst, "flavor", r.Session.Flavor.Name)
 	dst = optional(dst, "capped", r.Session.Flavor.Capped)
+	dst = optional(dst, "note", out.mismatch())
 	dst = plainjson.BoolMember(dst, "session_created", r.Created)
 	dst = appendPrevious(dst, r.Session.Previous)
 	dst = optional(dst, "result", r.Exit.Result)
@@ -173,7 +178,7 @@ func appendRich(dst []byte, all []sandbox.Rich) []byte {
 	return dst
 }
 
-func appendSessions(dst []byte, sessions []sandbox.Session) []byte {
+func appendSessions(dst []byte, sessions []sandbox.Session, now time.Time) []byte {
 	dst = append(dst, '[')
 	for i := range sessions {
 		s := &sessions[i]
@@ -188,7 +193,14 @@ func appendSessions(dst []byte, sessions []sandbox.Session) []byte {
 		}
 		dst = plainjson.StringMember(dst, "created_at", s.Created.UTC().Format(time.RFC3339Nano))
 		dst = plainjson.StringMember(dst, "last_accessed", s.LastUsed.UTC().Format(time.RFC3339Nano))
+		dst = plainjson.IntMember(dst, "age_ms", now.Sub(s.Created).Milliseconds())
+		dst = plainjson.IntMember(dst, "idle_ms", max(0, now.Sub(s.LastUsed).Milliseconds()))
 		dst = plainjson.IntMember(dst, "running", int64(s.Running))
+		if u := s.Usage; u != nil && u.MemoryBytes >= 0 {
+			dst = plainjson.IntMember(dst, "memory_bytes", u.MemoryBytes)
+			dst = plainjson.IntMember(dst, "cpu_ms", u.CPU.Milliseconds())
+			dst = plainjson.IntMember(dst, "tasks", int64(u.Tasks))
+		}
 		dst = plainjson.IntMember(dst, "restarts", int64(s.Restarts))
 		dst = optional(dst, "capped", s.Flavor.Capped)
 		dst = appendUnenforced(dst, s.Unenforced)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
 )
 
 // errCanceled is the cause of a call that its client has canceled.
@@ -31,11 +33,12 @@ type table struct {
 	used *list.List               // the longest unused is last
 }
 
-// A session is one entry. All of it is guarded by the table's mutex, but id and
-// version, which never change.
+// A session is one entry. All of it is guarded by the table's mutex, but id,
+// version and owner, which never change.
 type session struct {
 	id      string
 	version string
+	owner   sandbox.Principal
 	last    time.Time
 	calls   map[string]context.CancelCauseFunc // by the raw id of the request
 	stream  *context.CancelFunc                // ends the GET stream; nil when there is none
@@ -47,7 +50,7 @@ func newTable(most int, ttl time.Duration) *table {
 
 // open makes a session. It returns false when the table is full of sessions
 // that are busy.
-func (t *table) open(version string) (*session, bool) {
+func (t *table) open(owner sandbox.Principal, version string) (*session, bool) {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	t.mu.Lock()
@@ -56,17 +59,17 @@ func (t *table) open(version string) (*session, bool) {
 	if len(t.byID) >= t.max && !t.dropIdle() {
 		return nil, false
 	}
-	s := &session{id: hex.EncodeToString(random[:]), version: version, last: t.now()}
+	s := &session{id: hex.EncodeToString(random[:]), version: version, owner: owner, last: t.now()}
 	t.byID[s.id] = t.used.PushFront(s)
 	return s, true
 }
 
-// find returns a session, which is used by that.
-func (t *table) find(id string) (*session, bool) {
+// find returns a session of its owner, which is used by that.
+func (t *table) find(owner sandbox.Principal, id string) (*session, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.byID[id]
-	if !ok {
+	if !ok || of(e).owner != owner {
 		return nil, false
 	}
 	s := of(e)
@@ -78,15 +81,16 @@ func (t *table) find(id string) (*session, bool) {
 	return s, true
 }
 
-// end ends a session and its calls.
-func (t *table) end(id string) bool {
+// end ends a session of its owner, and its calls.
+func (t *table) end(owner sandbox.Principal, id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.byID[id]
-	if ok {
-		t.drop(e)
+	if !ok || of(e).owner != owner {
+		return false
 	}
-	return ok
+	t.drop(e)
+	return true
 }
 
 // track notes a call that runs. It returns false when a call with that id runs

@@ -11,27 +11,27 @@ func TestTable_Expiry(t *testing.T) {
 	now := time.Unix(0, 0)
 	table := newTable(10, time.Minute)
 	table.now = func() time.Time { return now }
-	idle, _ := table.open("v")
-	busy, _ := table.open("v")
+	idle, _ := table.open("", "v")
+	busy, _ := table.open("", "v")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done, ok := table.track(busy, "1", cancel)
 	if !ok {
 		t.Fatal("track")
 	}
 	now = now.Add(2 * time.Minute)
-	if _, ok := table.find(idle.id); ok {
+	if _, ok := table.find("", idle.id); ok {
 		t.Error("an idle session outlived its time")
 	}
-	if _, ok := table.find(busy.id); !ok {
+	if _, ok := table.find("", busy.id); !ok {
 		t.Error("a busy session expired")
 	}
 	now = now.Add(2 * time.Minute)
 	done()
-	if _, ok := table.find(busy.id); !ok {
+	if _, ok := table.find("", busy.id); !ok {
 		t.Error("the time of a session does not count from its last call's end")
 	}
 	now = now.Add(2 * time.Minute)
-	if _, ok := table.open("v"); !ok || table.len() != 1 {
+	if _, ok := table.open("", "v"); !ok || table.len() != 1 {
 		t.Errorf("%d sessions, want the new one alone", table.len())
 	}
 	if ctx.Err() != nil {
@@ -41,15 +41,15 @@ func TestTable_Expiry(t *testing.T) {
 
 func TestTable_FullOfBusyOnes(t *testing.T) {
 	table := newTable(1, time.Minute)
-	s, _ := table.open("v")
+	s, _ := table.open("", "v")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	if _, ok := table.track(s, "1", cancel); !ok {
 		t.Fatal("track")
 	}
-	if _, ok := table.open("v"); ok {
+	if _, ok := table.open("", "v"); ok {
 		t.Error("a busy session was dropped")
 	}
-	if !table.end(s.id) || !errors.Is(context.Cause(ctx), errSessionEnded) {
+	if !table.end("", s.id) || !errors.Is(context.Cause(ctx), errSessionEnded) {
 		t.Errorf("the call of an ended session has cause %v", context.Cause(ctx))
 	}
 }

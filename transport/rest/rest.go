@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/fault"
 )
 
@@ -27,9 +28,9 @@ const maxBody = 256 << 10
 // Sessions is what the resources are.
 type Sessions interface {
 	Create(ctx context.Context, r sandbox.SessionRequest) (sandbox.Session, bool, error)
-	List(ctx context.Context) ([]sandbox.Session, error)
-	Find(ctx context.Context, name string) (sandbox.Session, error)
-	Stop(ctx context.Context, name string) error
+	List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error)
+	Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error)
+	Stop(ctx context.Context, ref sandbox.Ref) error
 }
 
 // Options are what an operator may set. The zero value is ready.
@@ -75,14 +76,14 @@ func (h *Handler) Sessions(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) Session(w http.ResponseWriter, r *http.Request, name string) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		s, err := h.sessions.Find(r.Context(), name)
+		s, err := h.sessions.Find(r.Context(), door.Ref(r.Context(), name))
 		if err != nil {
 			h.fail(w, r, err, name)
 			return
 		}
 		h.write(w, http.StatusOK, shown(&s))
 	case http.MethodDelete:
-		if err := h.sessions.Stop(r.Context(), name); err != nil {
+		if err := h.sessions.Stop(r.Context(), door.Ref(r.Context(), name)); err != nil {
 			h.fail(w, r, err, name)
 			return
 		}
@@ -93,7 +94,7 @@ func (h *Handler) Session(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
-	all, err := h.sessions.List(r.Context())
+	all, err := h.sessions.List(r.Context(), sandbox.SessionQuery{Owner: door.Principal(r.Context()), Usage: true})
 	if err != nil {
 		h.fail(w, r, err, "")
 		return
@@ -114,6 +115,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err, "")
 		return
 	}
+	request.Owner = door.Principal(r.Context())
 	s, made, err := h.sessions.Create(r.Context(), request)
 	switch {
 	case err != nil:

@@ -19,6 +19,7 @@ type session struct {
 	LastUsed   time.Time `json:"last_accessed"`
 	Running    int       `json:"running"`
 	Restarts   int       `json:"restarts"`
+	Usage      *usage    `json:"usage,omitempty"`
 	Unenforced []string  `json:"unenforced,omitempty"`
 	Previous   *previous `json:"previous,omitempty"`
 	Events     string    `json:"events"`
@@ -30,6 +31,13 @@ type limits struct {
 	Pids     int `json:"pids"`
 	DiskMB   int `json:"disk_mb"`
 	Inodes   int `json:"inodes"`
+}
+
+// usage is what the session's sandbox uses now.
+type usage struct {
+	MemoryBytes int64 `json:"memory_bytes"`
+	CPUMillis   int64 `json:"cpu_ms"`
+	Tasks       int   `json:"tasks"`
 }
 
 type previous struct {
@@ -45,6 +53,9 @@ func shown(s *sandbox.Session) session {
 		Capped: f.Capped, Status: string(s.Status), Created: s.Created.UTC(), LastUsed: s.LastUsed.UTC(),
 		Running: s.Running, Restarts: s.Restarts, Unenforced: s.Unenforced,
 		Events: "/v1/sessions/" + s.Name + "/events",
+	}
+	if u := s.Usage; u != nil && u.MemoryBytes >= 0 {
+		out.Usage = &usage{MemoryBytes: u.MemoryBytes, CPUMillis: u.CPU.Milliseconds(), Tasks: u.Tasks}
 	}
 	if s.Previous != nil {
 		out.Previous = &previous{Ended: s.Previous.At.UTC(), Cause: string(s.Previous.Cause)}

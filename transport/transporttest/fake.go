@@ -28,9 +28,9 @@ type Sessions struct {
 	LogLimit int              // events kept for each log; 0 keeps all
 
 	mu    sync.Mutex
-	names []string
-	byID  map[string]*entry
-	all   eventLog
+	names []sandbox.Ref
+	byID  map[sandbox.Ref]*entry
+	all   map[sandbox.Principal]*eventLog
 	count int
 }
 
@@ -50,14 +50,14 @@ func (s *Sessions) open(r sandbox.SessionRequest) (*entry, bool, error) {
 	if r.Session == "" {
 		r.Session = fmt.Sprintf("anonymous-%d", s.count)
 	}
-	if e, ok := s.byID[r.Session]; ok {
+	if e, ok := s.byID[r.Ref()]; ok {
 		return e, false, nil
 	}
 	if s.byID == nil {
-		s.byID = make(map[string]*entry)
+		s.byID = make(map[sandbox.Ref]*entry)
 	}
 	e := &entry{session: sandbox.Session{
-		Name: r.Session, Sandbox: sandbox.ID(fmt.Sprintf("sb-%d", s.count)), Status: sandbox.StatusReady,
+		Owner: r.Owner, Name: r.Session, Sandbox: sandbox.ID(fmt.Sprintf("sb-%d", s.count)), Status: sandbox.StatusReady,
 		Template: sandbox.Templates()[0], Flavor: sandbox.Flavors()[0],
 		Created:  time.Date(2026, 1, 31, 15, 36, s.count, 526375000, time.Local),
 		LastUsed: time.Date(2026, 1, 31, 15, 36, s.count, 0, time.Local),
@@ -72,8 +72,8 @@ func (s *Sessions) open(r sandbox.SessionRequest) (*entry, bool, error) {
 			e.session.Flavor = f
 		}
 	}
-	s.byID[r.Session] = e
-	s.names = append(s.names, r.Session)
+	s.byID[r.Ref()] = e
+	s.names = append(s.names, r.Ref())
 	s.publish(e, sandbox.Event{Type: sandbox.SessionReady})
 	return e, true, nil
 }
@@ -133,32 +133,34 @@ func echo(_ context.Context, r sandbox.ExecRequest, result *sandbox.ExecResult) 
 	return nil
 }
 
-// List returns the sessions in the order of their creation.
-func (s *Sessions) List(context.Context) ([]sandbox.Session, error) {
+// List returns the sessions of an owner in the order of their creation.
+func (s *Sessions) List(_ context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []sandbox.Session
 	for _, name := range s.names {
-		all = append(all, s.byID[name].session)
+		if name.Owner == q.Owner {
+			all = append(all, s.byID[name].session)
+		}
 	}
 	return all, s.Reject
 }
 
-func (s *Sessions) find(name string) (*entry, error) {
+func (s *Sessions) find(ref sandbox.Ref) (*entry, error) {
 	if s.Reject != nil {
 		return nil, s.Reject
 	}
-	if e, ok := s.byID[name]; ok {
+	if e, ok := s.byID[ref]; ok {
 		return e, nil
 	}
-	return nil, &sandbox.Error{Op: "find", ID: name, Kind: sandbox.NotFound}
+	return nil, &sandbox.Error{Op: "find", ID: ref.Name, Kind: sandbox.NotFound}
 }
 
 // Find returns one session.
-func (s *Sessions) Find(_ context.Context, name string) (sandbox.Session, error) {
+func (s *Sessions) Find(_ context.Context, ref sandbox.Ref) (sandbox.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, err := s.find(name)
+	e, err := s.find(ref)
 	if err != nil {
 		return sandbox.Session{}, err
 	}
@@ -166,17 +168,17 @@ func (s *Sessions) Find(_ context.Context, name string) (sandbox.Session, error)
 }
 
 // Stop ends a session and its log.
-func (s *Sessions) Stop(_ context.Context, name string) error {
+func (s *Sessions) Stop(_ context.Context, ref sandbox.Ref) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, err := s.find(name)
+	e, err := s.find(ref)
 	if err != nil {
 		return err
 	}
 	s.publish(e, sandbox.Event{Type: sandbox.SessionStopped, Cause: sandbox.CauseKilled})
 	e.log.end()
-	delete(s.byID, name)
-	s.names = slices.DeleteFunc(s.names, func(n string) bool { return n == name })
+	delete(s.byID, ref)
+	s.names = slices.DeleteFunc(s.names, func(n sandbox.Ref) bool { return n == ref })
 	return nil
 }
 
@@ -184,29 +186,42 @@ func (s *Sessions) Stop(_ context.Context, name string) error {
 func (s *Sessions) Publish(name string, e sandbox.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.publish(s.byID[name], e)
+	s.publish(s.byID[sandbox.Ref{Name: name}], e)
 }
 
 func (s *Sessions) publish(to *entry, e sandbox.Event) {
 	e.Session, e.Time = to.session.Name, time.Date(2026, 1, 31, 15, 36, 30, 0, time.UTC)
 	to.log.append(e, s.LogLimit)
-	s.all.append(e, s.LogLimit)
+	s.owned(to.session.Owner).append(e, s.LogLimit)
+}
+
+// owned is the log of all events of an owner.
+func (s *Sessions) owned(owner sandbox.Principal) *eventLog {
+	if s.all == nil {
+		s.all = make(map[sandbox.Principal]*eventLog)
+	}
+	if s.all[owner] == nil {
+		s.all[owner] = &eventLog{}
+	}
+	return s.all[owner]
 }
 
 // Subscribe reads one session's events.
-func (s *Sessions) Subscribe(_ context.Context, name string, after uint64) (sandbox.Subscription, error) {
+func (s *Sessions) Subscribe(_ context.Context, ref sandbox.Ref, after uint64) (sandbox.Subscription, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, err := s.find(name)
+	e, err := s.find(ref)
 	if err != nil {
 		return nil, err
 	}
 	return &subscription{log: &e.log, after: after}, nil
 }
 
-// SubscribeAll reads the events of all sessions.
-func (s *Sessions) SubscribeAll(_ context.Context, after uint64) (sandbox.Subscription, error) {
-	return &subscription{log: &s.all, after: after}, s.Reject
+// SubscribeAll reads the events of all sessions of an owner.
+func (s *Sessions) SubscribeAll(_ context.Context, owner sandbox.Principal, after uint64) (sandbox.Subscription, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &subscription{log: s.owned(owner), after: after}, s.Reject
 }
 
 // Overview returns Overall.

@@ -173,6 +173,7 @@ type StartRequest struct {
 	Background    bool                   `protobuf:"varint,7,opt,name=background,proto3" json:"background,omitempty"`
 	Deadline      int64                  `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`                          // nanoseconds of CLOCK_BOOTTIME; 0 is never
 	OutputLimit   int64                  `protobuf:"varint,9,opt,name=output_limit,json=outputLimit,proto3" json:"output_limit,omitempty"` // bytes
+	RequestId     string                 `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // of the request that it is for; since version 2
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +269,13 @@ func (x *StartRequest) GetOutputLimit() int64 {
 		return x.OutputLimit
 	}
 	return 0
+}
+
+func (x *StartRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 type StartReply struct {
@@ -967,7 +975,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\"&\n" +
 	"\n" +
 	"HelloReply\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"\xdf\x01\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\"\xfe\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
@@ -979,7 +987,10 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"background\x18\a \x01(\bR\n" +
 	"background\x12\x1a\n" +
 	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12!\n" +
-	"\foutput_limit\x18\t \x01(\x03R\voutputLimit\"\f\n" +
+	"\foutput_limit\x18\t \x01(\x03R\voutputLimit\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\n" +
+	" \x01(\tR\trequestId\"\f\n" +
 	"\n" +
 	"StartReply\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +

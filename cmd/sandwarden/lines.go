@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/sandwarden/sandwarden/config"
+)
+
+// stdio is the transport for a client that starts the daemon for itself and
+// speaks over standard input and output.
+const stdio = "stdio"
+
+// startLines serves one client. The channel gets the end of its input.
+func (d *daemon) startLines(ctx context.Context, in io.Reader, out io.Writer) <-chan error {
+	if in == nil {
+		in = os.Stdin
+	}
+	ended := make(chan error, 1)
+	go func() { // ends with the input, or with the process
+		err := d.handler.ServeLines(ctx, in, out)
+		if err != nil {
+			err = fmt.Errorf("standard input cannot be read: %w", err)
+		}
+		ended <- err
+	}()
+	return ended
+}
+
+// privately gives a daemon of one client directories of its own, below those
+// of the configuration: there may be one for each client.
+func privately(c config.Config) (config.Config, error) {
+	own := "stdio-" + strconv.Itoa(os.Getpid())
+	c.StateDir, c.RuntimeDir = filepath.Join(c.StateDir, own), filepath.Join(c.RuntimeDir, own)
+	return c, forget(c) // of a process that had our number before
+}
+
+// forget removes them.
+func forget(c config.Config) error {
+	return errors.Join(os.RemoveAll(c.StateDir), os.RemoveAll(c.RuntimeDir))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/sandwarden/sandwarden/config"
+)
+
+// reloadLimit bounds one reload.
+const reloadLimit = 10 * time.Second
+
+// heed keeps the process alive when its terminal or the reader of its log goes
+// away. It returns the signals that ask for a reload, and how to stop it.
+func heed() (hangups <-chan os.Signal, stop func()) {
+	hups, pipes := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	signal.Notify(pipes, syscall.SIGPIPE) // nobody reads it
+	return hups, func() {
+		signal.Stop(hups)
+		signal.Stop(pipes)
+	}
+}
+
+// A reloader does what SIGHUP asks of a daemon that serves: it opens the file of
+// the log anew, reads the configuration, the tokens and the certificate again,
+// and says what cannot change before a restart.
+type reloader struct {
+	program *program
+	command *command      // with the flags of the start
+	config  config.Config // in effect
+	daemon  *daemon
+	log     *logs
+	manager *notifier
+}
+
+// run reloads at each signal until it is stopped.
+func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(ended)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				r.manager.reload(func() { r.reload(ctx) })
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (r *reloader) reload(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
+	defer cancel()
+	if err := r.log.Reopen(); err != nil {
+		r.log.ErrorContext(ctx, "failed to open the log file anew", "err", err)
+	}
+	next, report, err := r.program.configuration(r.command)
+	if err != nil {
+		r.log.ErrorContext(ctx, "failed to reload the configuration; the old one stays", "err", err)
+		next = r.config // whose tokens and certificate may have changed all the same
+	}
+	for _, warning := range report.Warnings {
+		r.log.WarnContext(ctx, warning, "part", "config") //nolint:sloglint // the text is the message
+	}
+	changed, fixed := config.Changed(r.config, next)
+	if err := r.apply(ctx, next); err != nil {
+		r.log.ErrorContext(ctx, "failed to reload; the old stays where that is so", "err", err)
+	}
+	r.log.InfoContext(ctx, "configuration reloaded", "signal", "SIGHUP", "changed", changed)
+	if len(fixed) > 0 {
+		r.log.WarnContext(ctx, "settings have changed that need a restart", "keys", fixed)
+	}
+}
+
+// apply puts what can be changed into effect, each part for itself.
+func (r *reloader) apply(ctx context.Context, next config.Config) error {
+	var errs []error
+	if policy, err := policyOf(next); err != nil {
+		errs = append(errs, err)
+	} else {
+		r.daemon.handler.SetPolicy(policy)
+	}
+	if r.daemon.cert != nil && next.TLSCert != "" {
+		errs = append(errs, r.daemon.cert.move(next.TLSCert, next.TLSKey))
+	}
+	r.log.SetLevel(next.LogLevel)
+	errs = append(errs, r.daemon.sessions.Tune(ctx, supervisionOptions(next, r.daemon.backend, r.daemon.meter, r.log.Logger)))
+	r.config = next
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+}

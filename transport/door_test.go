@@ -1,0 +1,164 @@
+package transport_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/token"
+	"github.com/sandwarden/sandwarden/transport/transporttest"
+)
+
+// guarded serves sessions behind a door, and returns the headers of two
+// principals.
+func guarded(t *testing.T, sessions transport.Sessions) (url string, alice, bob []string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	var headers [][]string
+	for _, p := range []sandbox.Principal{"alice", "bob"} {
+		text, err := token.Add(path, p, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers = append(headers, []string{"Authorization", "Bearer " + text, "Content-Type", "application/json"})
+	}
+	keeper, err := token.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, sessions, transport.Options{Policy: transport.Policy{Keeper: keeper, EnableCORS: true}}), headers[0], headers[1]
+}
+
+func TestDoor_NobodyWithoutAToken(t *testing.T) {
+	url, alice, _ := guarded(t, &transporttest.Sessions{})
+	good := alice[1]
+	for _, path := range []string{
+		"GET /mcp", "POST /mcp", "POST /", "DELETE /mcp", "GET /v1/sessions", "POST /v1/sessions", "GET /v1/sessions/x",
+		"DELETE /v1/sessions/x", "GET /v1/events", "GET /v1/sessions/x/events", "GET /nonsense", "POST /health", "HEAD /mcp",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		for name, header := range map[string]string{
+			"none": "", "another scheme": "Basic YTpi", "no token": "Bearer", "an empty token": "Bearer ", "a wrong token": good[:len(good)-1],
+			"a token alone": strings.TrimPrefix(good, "Bearer "),
+		} {
+			var headers []string
+			if header != "" {
+				headers = []string{"Authorization", header}
+			}
+			answer, body := request(t, method, url+path, "{}", headers...)
+			if answer.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(answer.Header.Get("WWW-Authenticate"), "Bearer") {
+				t.Errorf("%s %s, %s: %d %s", method, path, name, answer.StatusCode, body)
+			}
+		}
+	}
+	for _, open := range []string{"GET /", "HEAD /", "GET /health", "OPTIONS /mcp"} {
+		method, path, _ := strings.Cut(open, " ")
+		if answer, body := request(t, method, url+path, ""); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %s", open, answer.StatusCode, body)
+		}
+	}
+	// A page asks before it sends its token.
+	answer, _ := request(t, "OPTIONS", url+"/v1/sessions", "", "Origin", "http://localhost:3000",
+		"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Access-Control-Allow-Headers") != "authorization" {
+		t.Errorf("a preflight: %d %v", answer.StatusCode, answer.Header)
+	}
+}
+
+// Bob tries all that he can with the names of what is Alice's.
+func TestDoor_TwoPrincipals(t *testing.T) {
+	sessions := &transporttest.Sessions{}
+	url, alice, bob := guarded(t, sessions)
+	call := func(who []string, tool, arguments string) string {
+		_, body := request(t, "POST", url+"/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":`+arguments+`}}`, who...)
+		return body
+	}
+	if body := call(alice, "execute_code", `{"code":"hers","session_id":"s"}`); !strings.Contains(body, `"session_created":true`) {
+		t.Fatal(body)
+	}
+	answer, shake := request(t, "POST", url+"/mcp",
+		`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"a","version":"1"}}}`,
+		append(alice, "Accept", "application/json, text/event-stream")...)
+	hers := answer.Header.Get("Mcp-Session-Id")
+	if hers == "" {
+		t.Fatal(shake)
+	}
+	attacks := map[string]struct{ got, want string }{
+		"list":            {got: call(bob, "get_sessions", `{}`), want: `"sessions":[]`},
+		"ask for":         {got: call(bob, "get_sessions", `{"session_id":"s"}`), want: `"sessions":[]`},
+		"stop":            {got: call(bob, "stop_session", `{"session_id":"s"}`), want: `Session s not found`},
+		"list over REST":  {got: second(request(t, "GET", url+"/v1/sessions", "", bob...)), want: `{"sessions":[]}`},
+		"show over REST":  {got: second(request(t, "GET", url+"/v1/sessions/s", "", bob...)), want: `"status":404`},
+		"stop over REST":  {got: second(request(t, "DELETE", url+"/v1/sessions/s", "", bob...)), want: `"status":404`},
+		"stream":          {got: second(request(t, "GET", url+"/v1/sessions/s/events", "", bob...)), want: `"status":404`},
+		"her MCP session": {got: second(request(t, "POST", url+"/mcp", `{"jsonrpc":"2.0","id":9,"method":"ping"}`, append(bob, "Mcp-Session-Id", hers)...)), want: `Session not found`},
+		"to end that":     {got: second(request(t, "DELETE", url+"/mcp", ``, append(bob, "Mcp-Session-Id", hers)...)), want: `Session not found`},
+		"its stream":      {got: second(request(t, "GET", url+"/mcp", ``, append(bob, "Mcp-Session-Id", hers, "Accept", "text/event-stream")...)), want: `Session not found`},
+		"run under the name, which makes his own": {got: call(bob, "execute_code", `{"code":"his","session_id":"s"}`), want: `"session_created":true`},
+	}
+	for name, a := range attacks {
+		if !strings.Contains(a.got, a.want) || strings.Contains(a.got, "hers") {
+			t.Errorf("%s: %s\nwant %s", name, a.got, a.want)
+		}
+	}
+	// Hers is untouched, and his stream of everything has nothing of it.
+	if body := call(alice, "execute_code", `{"code":"hers again","session_id":"s"}`); !strings.Contains(body, `"session_created":false`) {
+		t.Errorf("hers is %s", body)
+	}
+	for who, c := range map[string]struct {
+		headers     []string
+		want, never string
+	}{"alice": {alice, "hers again", "his"}, "bob": {bob, "his", "hers"}} {
+		if got := streamed(t, url+"/v1/events", c.headers, c.want); strings.Contains(got, c.never) {
+			t.Errorf("the events of %s have %q:\n%s", who, c.never, got)
+		}
+	}
+}
+
+func second(_ *answer, body string) string { return body }
+
+// streamed reads a stream until a line has the text.
+func streamed(t *testing.T, url string, headers []string, until string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var all strings.Builder
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		all.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), until) {
+			return all.String()
+		}
+	}
+	t.Fatalf("%q did not come:\n%s", until, all.String())
+	return ""
+}
+
+// A request keeps the id that its client gave it, if that is a plain word.
+func TestRequestID(t *testing.T) {
+	url := serve(t, &transporttest.Sessions{}, transport.Options{})
+	for sent, want := range map[string]string{"abc-1.2:3_X": "abc-1.2:3_X", "": "", "two words": "", "a\"b": ""} {
+		answer, _ := request(t, "GET", url+"/", "", "X-Request-Id", sent)
+		got := answer.Header.Get("X-Request-Id")
+		if want != "" && got != want || want == "" && (len(got) != 16 || got == sent) {
+			t.Errorf("%q comes back as %q", sent, got)
+		}
+	}
+}
