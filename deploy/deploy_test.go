@@ -79,7 +79,7 @@ func settle(t *testing.T, environ []string) config.Config {
 }
 
 // coming are settings that the files name and that are not in the table yet.
-var coming = []string{"SANDWARDEN_CGROUP_PARENT", "SANDWARDEN_TOKENS_FILE"}
+var coming = []string{"SANDWARDEN_CGROUP_PARENT"}
 
 func TestCompose(t *testing.T) {
 	service := at(t, documents(t, "docker/compose.yaml")[0], "services", "mcp-server")
