@@ -73,9 +73,6 @@ func TestScript(t *testing.T) {
 			switch name {
 			case "root":
 				return os.Getuid() == 0, nil
-			case "tokens":
-				_, ok := find("token")
-				return ok, nil
 			case "ipv6":
 			default:
 				return false, fmt.Errorf("unknown condition %q", name)
