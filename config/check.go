@@ -17,7 +17,7 @@ func (r *reading) checkOriginal(c *Config) {
 		r.clash(fmt.Sprintf("Cleanup interval (%s) must be less than session timeout (%s)",
 			inSeconds(c.CleanupInterval), inSeconds(c.SessionTimeout)), "cleanup_interval", "session_timeout")
 	}
-	if need := memoryOf(c.DefaultFlavor); c.MaxTotalMemoryMB != 0 && c.MaxTotalMemoryMB < need {
+	if need := int64(flavorOf(c.DefaultFlavor).MemoryMB); c.MaxTotalMemoryMB != 0 && c.MaxTotalMemoryMB < need {
 		r.clash(fmt.Sprintf("Max total memory (%dMB) is less than minimum needed for default flavor (%dMB)",
 			c.MaxTotalMemoryMB, need), "max_total_memory_mb", "default_flavor")
 	}
@@ -30,17 +30,50 @@ func (r *reading) check(c *Config) {
 		r.clash(fmt.Sprintf("the largest code (%s) must fit into the largest request (%s)", size(c.CodeBytes), size(c.BodyBytes)),
 			"limits.code_bytes", "limits.body_bytes")
 	}
-	if !c.InsecureListen && !IsLoopback(c.Host) {
-		r.fault(fmt.Errorf("other machines could reach %s and there is no authentication yet: "+
-			"listen on localhost behind a proxy that authenticates, or set SANDWARDEN_INSECURE_LISTEN=1 if the network is trusted",
-			c.Host), r.origins["host"])
+	if need := flavorOf(c.DefaultFlavor).CPUs; c.MaxTotalCPUs != 0 && c.MaxTotalCPUs < need {
+		r.clash(fmt.Sprintf("Max total CPU cores (%d) is less than minimum needed for default flavor (%d)", c.MaxTotalCPUs, need),
+			"max_total_cpu_cores", "default_flavor")
 	}
+	r.checkListening(c)
 	for _, key := range []string{"state_dir", "runtime_dir"} {
 		if s := r.row(key); r.origins[key].text == "" {
 			r.faults = append(r.faults, fmt.Sprintf("there is no standard place for %s, as HOME is not set: set %s", key, s.variable()))
 		}
 	}
+	r.refuseServer(c)
 	r.warn(c)
+	r.dropVolumes(c)
+}
+
+// checkListening keeps other machines from a daemon that asks nobody who they
+// are.
+func (r *reading) checkListening(c *Config) {
+	if !IsLoopback(c.Host) && c.TokensFile == "" && !c.InsecureListen {
+		r.fault(fmt.Errorf("other machines could reach %s, and whoever does would run code here: "+
+			"let only holders of tokens in (sandwarden token new NAME writes one, %s or --tokens-file names the file), or set SANDWARDEN_INSECURE_LISTEN=1 if the network is trusted",
+			c.Host, r.row("tokens_file").variable()), r.origins["host"])
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		r.clash("a certificate and its key belong together: set both tls.cert_file and tls.key_file, or neither", "tls.cert_file", "tls.key_file")
+	}
+}
+
+// refuseServer keeps a daemon from serving on another backend than it was told.
+func (r *reading) refuseServer(c *Config) {
+	for _, of := range []struct{ key, value string }{{"server_url", c.ServerURL}, {"api_key", c.APIKey}} {
+		if v := r.origins[of.key]; of.value != "" {
+			r.faults = append(r.faults, fmt.Sprintf("%s is set (%s), and the microsandbox backend is not built yet: unset it, which selects the native backend", v.name, v.where()))
+		}
+	}
+}
+
+// dropVolumes is what the switch for volumes does.
+func (r *reading) dropVolumes(c *Config) {
+	if c.VolumeMapping || len(c.Volumes) == 0 {
+		return
+	}
+	r.warnings = append(r.warnings, fmt.Sprintf("%s is off, so the volumes of %s are not mapped", r.origins["volume_mapping"].name, r.origins["volumes"].name))
+	c.Volumes = []sandbox.Volume{}
 }
 
 // checkExecutionTimes settles which of two times gives way: a default does, and
@@ -74,7 +107,7 @@ func (r *reading) clash(text string, keys ...string) {
 	var who []string
 	for _, key := range keys {
 		if v := r.origins[key]; v.from != fromDefaults {
-			who = append(who, v.name+" "+r.where(v))
+			who = append(who, v.name+" "+v.where())
 		}
 	}
 	if len(who) > 0 {
@@ -83,32 +116,37 @@ func (r *reading) clash(text string, keys ...string) {
 	r.faults = append(r.faults, text)
 }
 
-// where says in which source a value stands.
-func (r *reading) where(v given) string {
-	switch v.from {
-	case fromFile:
-		return "in " + r.file
-	case fromEnvironment:
-		return "in the environment"
-	case fromFlags:
-		return "on the command line"
-	case fromDefaults:
-	}
-	return "by default"
-}
-
-// warn tells of settings that have less effect than one may think.
+// warn tells of settings that have more or less effect than one may think.
 func (r *reading) warn(c *Config) {
-	if v := r.origins["server_url"]; c.ServerURL != "" {
-		r.warnings = append(r.warnings, v.name+" is set, but sandboxes of a microsandbox server are not built yet: the native backend serves")
+	if newly := r.newlyEffective(); len(newly) > 0 {
+		r.warnings = append(r.warnings, "these settings had no effect in the original and have one here: "+strings.Join(newly, ", "))
 	}
-	v := r.origins["cors.enabled"]
-	if v.from == fromEnvironment && !slices.Contains([]string{"true", "false"}, strings.ToLower(strings.TrimSpace(v.text))) {
-		r.warnings = append(r.warnings, fmt.Sprintf("%s is %s, which leaves CORS disabled: only the word true enables it", v.name, quote(v.text)))
+	for i := range r.rows {
+		words, v := r.rows[i].rule.words, r.origins[r.rows[i].key]
+		word := strings.ToLower(strings.TrimSpace(v.text))
+		on, known := switched(word)
+		if saysOff := known && !on; words != nil && v.asVariable() && !saysOff && !slices.Contains(words, word) {
+			r.warnings = append(r.warnings, fmt.Sprintf("%s is %s, which counts as off: only %s turns it on", v.name, quote(v.text), strings.Join(words, ", ")))
+		}
 	}
-	if c.InsecureListen && !IsLoopback(c.Host) {
+	if c.InsecureListen && c.TokensFile == "" && !IsLoopback(c.Host) {
 		r.warnings = append(r.warnings, "listening on "+c.Host+" without authentication: whoever reaches it can run code here")
 	}
+	if !c.LogConsole && c.LogFile == "" {
+		r.warnings = append(r.warnings, "nothing will be logged: "+r.origins["log.console"].name+" is off and there is no "+r.origins["log.file"].name)
+	}
+}
+
+// newlyEffective are the variables in effect that the original documented and
+// did not read.
+func (r *reading) newlyEffective() []string {
+	var all []string
+	for i := range r.rows {
+		if v := r.origins[r.rows[i].key]; v.asVariable() && v.name == r.rows[i].revived {
+			all = append(all, v.name)
+		}
+	}
+	return all
 }
 
 func (r *reading) row(key string) *setting {
@@ -126,14 +164,14 @@ func IsLoopback(host string) bool {
 	return address.Unmap().IsLoopback()
 }
 
-// memoryOf is the memory of a built-in flavor in MiB.
-func memoryOf(name string) int64 {
+// flavorOf is the built-in flavor of a name.
+func flavorOf(name string) sandbox.Flavor {
 	for _, f := range sandbox.Flavors() {
 		if f.Name == name {
-			return int64(f.MemoryMB)
+			return f
 		}
 	}
-	return 0
+	return sandbox.Flavor{}
 }
 
 func inSeconds(d time.Duration) string {

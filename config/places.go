@@ -42,20 +42,24 @@ func below(directory, name string) string {
 }
 
 // find reads the file that was named, which must be there, or else the first
-// that is in one of the standard places.
+// that is in one of the standard places. The one in the working directory must
+// not be a file that others may change: they would rule the daemon of whoever
+// starts it there.
 func (r *reading) find() (name string, data []byte, err error) {
 	if name = r.chosen(); name != "" {
 		data, err = r.sources.ReadFile(name)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrShared) {
 			return name, nil, fmt.Errorf("cannot read the configuration file %s: %w", quote(name), reason(err))
 		}
 		return name, data, nil
 	}
-	for _, name = range r.standardFiles() {
+	for i, name := range r.standardFiles() {
 		data, err = r.sources.ReadFile(name)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, ErrShared) && i > 0:
 			return name, data, nil
+		case errors.Is(err, ErrShared):
+			return name, nil, fmt.Errorf("others than this user may change %s: take that right from them, or name it with --config to trust it", name)
 		case !errors.Is(err, fs.ErrNotExist):
 			return name, nil, fmt.Errorf("cannot read the configuration file %s: %w", quote(name), reason(err))
 		}

@@ -24,15 +24,36 @@ type place int
 const (
 	fromDefaults place = iota
 	fromFile
+	fromEnvFile
 	fromEnvironment
 	fromFlags
 )
 
 // A given is the text of one setting as a rule sees it.
 type given struct {
-	text string
-	name string // as the source spells the setting
-	from place
+	text  string
+	items []any  // of a list in the configuration file; text has them with commas
+	name  string // as the source spells the setting
+	from  place
+	file  string // that it stands in
+}
+
+// asVariable reports whether the value is that of a variable, of which the
+// original spoke.
+func (v given) asVariable() bool { return v.from == fromEnvironment || v.from == fromEnvFile }
+
+// where says in which source a value stands.
+func (v given) where() string {
+	switch v.from {
+	case fromFile, fromEnvFile:
+		return "in " + v.file
+	case fromEnvironment:
+		return "in the environment"
+	case fromFlags:
+		return "on the command line"
+	case fromDefaults:
+	}
+	return "by default"
 }
 
 // A reading is one configuration while it is read.
@@ -41,6 +62,7 @@ type reading struct {
 	environ  map[string]string
 	rows     []setting
 	file     string
+	envFiles []string
 	origins  map[string]given // what each setting has, with its text
 	unknown  []string         // keys of the file that no setting has
 	faults   []string
@@ -48,9 +70,6 @@ type reading struct {
 }
 
 func newReading(s Sources) *reading {
-	if s.ReadFile == nil {
-		s.ReadFile = readFile
-	}
 	r := &reading{sources: s, environ: map[string]string{}, origins: map[string]given{}}
 	for _, pair := range s.Environ {
 		name, value, ok := strings.Cut(pair, "=")
@@ -58,33 +77,56 @@ func newReading(s Sources) *reading {
 			r.environ[name] = value
 		}
 	}
+	if s.ReadFile == nil {
+		r.sources.ReadFile = r.read
+	}
 	r.rows = settings(defaultDirectories(r.environ, s.UID))
 	return r
 }
 
-// layers merges what the four places say, and remembers who said it last.
+// layers merges what the five places say, and remembers who said it last.
 func (r *reading) layers() error {
-	if err := r.merge(fromDefaults, r.defaults(), func(s *setting) string { return s.variable() }); err != nil {
+	if err := r.merge(r.defaults(), given{from: fromDefaults}, (*setting).variable); err != nil {
 		return err
 	}
 	written, err := r.written()
 	if err != nil {
 		return err
 	}
-	if err := r.merge(fromFile, written, func(s *setting) string { return s.key }); err != nil {
+	if err := r.merge(written, given{from: fromFile, file: r.file}, func(s *setting) string { return s.key }); err != nil {
 		return err
 	}
-	if err := r.merge(fromEnvironment, r.environment(), r.variable); err != nil {
+	if err := r.mergeEnvFiles(); err != nil {
+		return err
+	}
+	r.warnOfNames()
+	if err := r.merge(r.environment(r.environ), given{from: fromEnvironment}, naming(r.environ)); err != nil {
 		return err
 	}
 	if r.sources.Flags == nil {
 		return nil
 	}
-	return r.merge(fromFlags, r.flags(), func(s *setting) string { return "--" + s.flag })
+	return r.merge(r.flags(), given{from: fromFlags}, func(s *setting) string { return "--" + s.flag })
 }
 
-// merge loads one layer. The name is how that layer spells a setting.
-func (r *reading) merge(from place, p koanf.Provider, name func(*setting) string) error {
+// mergeEnvFiles merges the files of variables, each over the one before.
+func (r *reading) mergeEnvFiles() error {
+	files, err := r.readEnvFiles()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		r.envFiles = append(r.envFiles, f.name)
+		if err := r.merge(r.environment(f.values), given{from: fromEnvFile, file: f.name}, naming(f.values)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge loads one layer. What is given there is like v, and name is how that
+// layer spells a setting.
+func (r *reading) merge(p koanf.Provider, v given, name func(*setting) string) error {
 	k := koanf.New(delimiter)
 	if err := k.Load(p, nil); err != nil {
 		return fmt.Errorf("merge settings: %w", err)
@@ -94,15 +136,20 @@ func (r *reading) merge(from place, p koanf.Provider, name func(*setting) string
 		if !k.Exists(s.key) {
 			continue
 		}
+		v.name = name(s)
+		v.items = nil
+		if s.rule.items {
+			v.items, _ = k.Get(s.key).([]any)
+		}
 		text, err := textOf(k.Get(s.key))
-		v := given{text: text, name: name(s), from: from}
-		if err != nil {
+		if err != nil && v.items == nil {
 			r.fault(fmt.Errorf("%s %w", v.name, err), v)
 			continue
 		}
-		if text == "" && from == fromFile {
+		if text == "" && v.from == fromFile && v.items == nil {
 			continue // as unset as a name in the environment without a value
 		}
+		v.text = text
 		r.origins[s.key] = v
 	}
 	return nil
@@ -130,7 +177,7 @@ func (r *reading) written() (layer, error) {
 	}
 	known := map[string]bool{}
 	for i := range r.rows {
-		known[r.rows[i].key] = true
+		known[r.rows[i].key] = !r.rows[i].flagOnly
 	}
 	all := layer{}
 	for key, value := range k.All() {
@@ -144,20 +191,20 @@ func (r *reading) written() (layer, error) {
 	return all, nil
 }
 
-// environment is the layer of the names that the table knows. Of a setting with
-// two names the first that is not empty counts.
-func (r *reading) environment() koanf.Provider {
+// environment is the layer of those variables that the table knows. Of a
+// setting with two names the first that is not empty counts.
+func (r *reading) environment(values map[string]string) koanf.Provider {
 	key := map[string]string{}
 	for i := range r.rows {
-		s := &r.rows[i]
-		key[r.variable(s)] = s.key
+		if s := &r.rows[i]; !s.flagOnly {
+			key[naming(values)(s)] = s.key
+		}
 	}
-	r.warnOfNames()
 	return env.Provider(delimiter, env.Opt{
 		EnvironFunc: func() []string {
 			var pairs []string
-			for _, name := range slices.Sorted(maps.Keys(r.environ)) {
-				pairs = append(pairs, name+"="+r.environ[name])
+			for _, name := range slices.Sorted(maps.Keys(values)) {
+				pairs = append(pairs, name+"="+values[name])
 			}
 			return pairs
 		},
@@ -170,14 +217,16 @@ func (r *reading) environment() koanf.Provider {
 	})
 }
 
-// variable is the name by which the environment sets s, or its first name.
-func (r *reading) variable(s *setting) string {
-	for _, name := range s.env {
-		if r.environ[name] != "" {
-			return name
+// naming tells the name by which variables set a setting, or its first name.
+func naming(values map[string]string) func(*setting) string {
+	return func(s *setting) string {
+		for _, name := range s.env {
+			if values[name] != "" {
+				return name
+			}
 		}
+		return s.variable()
 	}
-	return s.variable()
 }
 
 func (r *reading) flags() koanf.Provider {
@@ -201,7 +250,7 @@ func (r *reading) parse() (typed map[string]any, ours []string) {
 	for i := range r.rows {
 		s := &r.rows[i]
 		v := r.origins[s.key]
-		value, err := s.rule(v)
+		value, err := s.rule.parse(v)
 		if err != nil {
 			if s.ours {
 				ours = append(ours, r.named(err, v))
@@ -209,7 +258,7 @@ func (r *reading) parse() (typed map[string]any, ours []string) {
 				r.fault(err, v)
 			}
 			r.origins[s.key] = given{text: s.initial, name: s.variable()}
-			if again, err := s.rule(r.origins[s.key]); err == nil {
+			if again, err := s.rule.parse(r.origins[s.key]); err == nil {
 				value = again
 			}
 		}
@@ -222,19 +271,22 @@ func (r *reading) parse() (typed map[string]any, ours []string) {
 func (r *reading) fault(err error, v given) { r.faults = append(r.faults, r.named(err, v)) }
 
 // named is the text of a fault, with the name and the source of the value where
-// the text does not say them.
+// its first line does not say them.
 func (r *reading) named(err error, v given) string {
-	text := err.Error()
+	text, more, _ := strings.Cut(err.Error(), "\n")
 	lacks := !strings.Contains(text, v.name)
 	switch {
-	case v.from == fromFile && lacks:
-		text += " (" + v.name + " in " + r.file + ")"
-	case v.from == fromFile:
-		text += " (in " + r.file + ")"
+	case v.file != "" && lacks:
+		text += " (" + v.name + " in " + v.file + ")"
+	case v.file != "":
+		text += " (in " + v.file + ")"
 	case v.from == fromEnvironment && lacks:
 		text += " (" + v.name + " in the environment)"
 	case lacks:
 		text += " (" + v.name + ")"
+	}
+	if more != "" {
+		text += "\n" + more
 	}
 	return text
 }
@@ -302,19 +354,52 @@ func (c content) ReadBytes() ([]byte, error) { return c, nil }
 // Read is not how a text is read.
 func (c content) Read() (map[string]any, error) { return nil, errors.ErrUnsupported }
 
+// read reads a file of this host. In a namespace of our own the owners of files
+// are not what they are, and the run that made it has looked at them.
+func (r *reading) read(name string) ([]byte, error) {
+	data, err := readFile(name, r.sources.UID)
+	if errors.Is(err, ErrShared) && r.environ[namespaceVariable] != "" {
+		return data, nil
+	}
+	return data, err
+}
+
 // largestFile is more than any configuration needs.
 const largestFile = 1 << 20
 
-// readFile reads a file that is not too large, also when it is a device.
-func readFile(name string) ([]byte, error) {
+// readFile reads a file that is not too large, also when it is a device. With
+// the text it says whether others than this user may change it.
+func readFile(name string, uid int) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, largestFile+1))
-	if err == nil && len(data) > largestFile {
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > largestFile:
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("larger than 1 MiB")}
 	}
-	return data, err
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if isShared(stat, uid) {
+		return data, &fs.PathError{Op: "read", Path: name, Err: ErrShared}
+	}
+	return data, nil
+}
+
+// isShared reports whether others than a user, and root, may change a file. Of
+// an ordinary user's files the group is trusted: it mostly is the user's own,
+// and many systems give it the right to write.
+func isShared(stat fs.FileInfo, uid int) bool {
+	others := fs.FileMode(0o002)
+	if uid == 0 {
+		others = 0o022
+	}
+	owner, known := ownerOf(stat)
+	return stat.Mode().Perm()&others != 0 || known && owner != 0 && owner != uid
 }

@@ -12,153 +12,328 @@ const delimiter = "."
 // A setting is one row of the table.
 type setting struct {
 	key      string
+	group    string   // the chapter of the documentation
 	env      []string // the first that is not empty wins
 	flag     string   // without dashes; empty is none
 	initial  string   // the default, as a person would write it; empty is unset
 	unset    string   // what unset means, for people
-	switches bool     // the flag needs no value
 	rule     rule
-	ours     bool // unknown to the original
+	switches bool   // the flag needs no value
+	flagOnly bool   // it is of one start, so neither a file nor the environment has it
+	secret   bool   // never shown
+	reload   bool   // SIGHUP changes it in a daemon that runs
+	revived  string // the variable that the original documented and did not read
+	ours     bool   // unknown to the original
 	help     string
 }
 
-// variable is the setting's first name in the environment.
-func (s *setting) variable() string { return s.env[0] }
+// variable is the setting's first name in the environment, or else its flag.
+func (s *setting) variable() string {
+	if s.flagOnly {
+		return "--" + s.flag
+	}
+	return s.env[0]
+}
+
+// The chapters of the documentation, in their order.
+const (
+	listening  = "Listening"
+	sessions   = "Sessions"
+	executions = "Executions"
+	sandboxes  = "Sandboxes"
+	requests   = "Requests and connections"
+	daemon     = "The daemon"
+	logs       = "Logs"
+	server     = "A microsandbox server"
+)
+
+func groups() []string {
+	return []string{listening, sessions, executions, sandboxes, requests, daemon, logs, server}
+}
 
 // settings is the table. Its order is the order in which faults are told: that
 // of the original first, as its users know it, then what is ours.
 func settings(d directories) []setting {
-	rows := []setting{
-		{
-			key: "port", env: names("MCP_SERVER_PORT"), flag: "port", initial: "8775", rule: port,
-			help: "port to listen on",
-		},
-		{
-			key: "host", env: names("MCP_SERVER_HOST"), flag: "host", initial: "localhost", rule: host,
-			help: "address or name to listen on; localhost is 127.0.0.1 and ::1",
-		},
-		{
-			key: "cors.enabled", env: names("MCP_ENABLE_CORS"), flag: "enable-cors", switches: true, initial: "false", rule: boolean,
-			help: "let web pages of the allowed origins call; only the word true enables it in the environment",
-		},
-		{
-			key: "default_flavor", env: names("MSB_DEFAULT_FLAVOR"), initial: "small", rule: flavor,
-			help: "flavor of sessions that name none: " + strings.Join(flavors(), ", "),
-		},
-		{
-			key: "session_timeout", env: names("MSB_SESSION_TIMEOUT"), initial: "1800", rule: seconds(year),
-			help: "seconds after which an idle session ends",
-		},
-		{
-			key: "max_sessions", env: names("MSB_MAX_SESSIONS"), flag: "max-sessions", unset: "from the host", rule: whole(1_000_000),
-			help: "sessions at one time",
-		},
-		{
-			key: "cleanup_interval", env: names("MSB_CLEANUP_INTERVAL", "MSB_SESSION_CLEANUP_INTERVAL"), initial: "60", rule: seconds(year),
-			help: "seconds between two looks for idle sessions",
-		},
-		{
-			key: "execution_timeout", env: names("MSB_EXECUTION_TIMEOUT"), initial: "300", rule: seconds(year),
-			help: "seconds that a call may run which names no timeout",
-		},
-		{
-			key: "lru_eviction", env: names("MSB_ENABLE_LRU_EVICTION"), initial: "true", rule: boolean,
-			help: "end the longest idle session when there is no room for a new one",
-		},
-		{
-			key: "max_total_memory_mb", env: names("MSB_MAX_TOTAL_MEMORY_MB"), unset: "measured use of the host", rule: whole(1 << 30),
-			help: "MiB that the flavors of all sessions may sum up to",
-		},
-		{
-			key: "server_url", env: names("MSB_SERVER_URL"), unset: "the native backend", rule: serverURL,
-			help: "a microsandbox server; its form is checked, it is not used yet",
-		},
-	}
-	return append(rows, ourSettings(d)...)
-}
-
-// ourSettings are those that the original did not have.
-func ourSettings(d directories) []setting {
-	rows := []setting{
-		{
-			key: "max_execution_time", env: names("MSB_MAX_EXECUTION_TIME"), initial: "1800", rule: seconds(year),
-			help: "seconds that any call may ask for",
-		},
-		{
-			key: "cors.allowed_origins", rule: list(origin), unset: "loopback origins only",
-			help: "further origins whose pages may call; * is all",
-		},
-		{
-			key: "allowed_hosts", rule: list(hostName), unset: "loopback names only",
-			help: "further names by which clients may call this daemon",
-		},
-		{
-			key: "insecure_listen", flag: "insecure-listen", switches: true, initial: "false", rule: boolean,
-			help: "listen where other machines reach it, without authentication",
-		},
-		{
-			key: "limits.output_bytes", initial: "4MiB", rule: bytes(4<<10, 64<<20),
-			help: "output kept of one execution; what is beyond is counted",
-		},
-		{
-			key: "limits.code_bytes", initial: "1MiB", rule: bytes(1<<10, 2<<20),
-			help: "largest piece of code",
-		},
-		{
-			key: "limits.body_bytes", initial: "4MiB", rule: bytes(4<<10, 64<<20),
-			help: "largest request",
-		},
-		{
-			key: "limits.queue", initial: "16", rule: whole(1024),
-			help: "calls that may wait in one session",
-		},
-		{
-			key: "limits.commands", initial: "8", rule: whole(256),
-			help: "commands that run at once in one session",
-		},
-		{
-			key: "limits.queue_wait", initial: "120", rule: seconds(86400),
-			help: "seconds that a call may wait for its turn",
-		},
-		{
-			key: "state_dir", flag: "state-dir", initial: d.state, rule: path,
-			help: "what outlives the daemon; one daemon at a time",
-		},
-		{
-			key: "runtime_dir", flag: "runtime-dir", initial: d.runtime, rule: path,
-			help: "sockets and mounts; one daemon at a time",
-		},
-		{
-			key: "allow_unenforced_limits", flag: "allow-unenforced-limits", switches: true, initial: "false", rule: boolean,
-			help: "start sessions though this host or user cannot enforce all limits",
-		},
-		{
-			key: "orphan_grace", initial: "60", rule: seconds(86400),
-			help: "seconds after which a sandbox ends whose daemon stays away",
-		},
-		{
-			key: "shutdown.drain_timeout", initial: "8", rule: seconds(3600),
-			help: "seconds that sessions get to end when the daemon stops",
-		},
-		{key: "template.python.path", rule: path, unset: "found in /usr/bin", help: "the Python interpreter"},
-		{key: "template.node.path", rule: path, unset: "found in /usr/bin", help: "the Node interpreter"},
-		{key: "template.bash.path", rule: path, unset: "found in /usr/bin", help: "the shell"},
-		{
-			key: "log.level", env: names("MSB_LOG_LEVEL"), flag: "log-level", initial: "INFO", rule: level,
-			help: "DEBUG, INFO, WARNING or ERROR",
-		},
-		{
-			key: "log.format", env: names("MSB_LOG_FORMAT"), flag: "log-format", initial: "auto", rule: oneOf("auto", "text", "json"),
-			help: "auto (colours on a terminal, else text), text or json",
-		},
-	}
-	for i := range rows {
-		rows[i].ours = true
-		if rows[i].env == nil {
-			rows[i].env = names("SANDWARDEN_" + strings.ToUpper(strings.ReplaceAll(rows[i].key, delimiter, "_")))
+	rows := theirSettings()
+	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourRequests(), ourDaemon(d), ourLogs(), ourServer()} {
+		for _, s := range ours {
+			s.ours = true
+			if s.env == nil && !s.flagOnly {
+				s.env = names("SANDWARDEN_" + strings.ToUpper(strings.ReplaceAll(s.key, delimiter, "_")))
+			}
+			rows = append(rows, s)
 		}
 	}
 	return rows
+}
+
+// theirSettings are those that the original checked, in its order.
+func theirSettings() []setting {
+	return []setting{
+		{
+			key: "port", group: listening, env: names("MCP_SERVER_PORT"), flag: "port", initial: "8775", rule: port(),
+			help: "port to listen on",
+		},
+		{
+			key: "host", group: listening, env: names("MCP_SERVER_HOST"), flag: "host", initial: "localhost", rule: host(),
+			help: "address or name to listen on; localhost is 127.0.0.1 and ::1",
+		},
+		{
+			key: "cors.enabled", group: listening, env: names("MCP_ENABLE_CORS"), flag: "enable-cors", switches: true, initial: "false", rule: only("true"), reload: true,
+			help: "let web pages of the allowed origins call; only the word true enables it in the environment",
+		},
+		{
+			key: "volumes", group: sandboxes, env: names("MSB_SHARED_VOLUME_PATH"), unset: "none", rule: volumes(),
+			help: "folders of the host that every sandbox sees",
+		},
+		{
+			key: "default_flavor", group: sessions, env: names("MSB_DEFAULT_FLAVOR"), initial: "small", rule: flavor(),
+			help: "flavor of sessions that name none: " + strings.Join(flavors(), ", "),
+		},
+		{
+			key: "session_timeout", group: sessions, env: names("MSB_SESSION_TIMEOUT"), initial: "1800", rule: seconds(1, year), reload: true,
+			help: "seconds after which an idle session ends",
+		},
+		{
+			key: "max_sessions", group: sessions, env: names("MSB_MAX_SESSIONS"), flag: "max-sessions", unset: "from the host", rule: whole(1, 1_000_000), reload: true,
+			help: "sessions at one time",
+		},
+		{
+			key: "cleanup_interval", group: sessions, env: names("MSB_CLEANUP_INTERVAL", "MSB_SESSION_CLEANUP_INTERVAL"), initial: "60", rule: seconds(1, year), reload: true,
+			revived: "MSB_SESSION_CLEANUP_INTERVAL",
+			help:    "seconds between two looks for idle sessions; less than the session timeout",
+		},
+		{
+			key: "sandbox_start_timeout", group: sandboxes, env: names("MSB_SANDBOX_START_TIMEOUT"), initial: "180.0", rule: fraction(year), reload: true,
+			help: "seconds that a sandbox may take to start",
+		},
+		{
+			key: "execution_timeout", group: executions, env: names("MSB_EXECUTION_TIMEOUT"), initial: "300", rule: seconds(1, year), reload: true,
+			help: "seconds that a call may run which names no timeout",
+		},
+		{
+			key: "orphan_cleanup_interval", group: sandboxes, env: names("MSB_ORPHAN_CLEANUP_INTERVAL"), initial: "600", rule: seconds(1, year), reload: true,
+			help: "seconds between two looks for sandboxes of ours that no session owns",
+		},
+		{
+			key: "lru_eviction", group: sessions, env: names("MSB_ENABLE_LRU_EVICTION"), initial: "true", rule: boolean(), reload: true,
+			help: "end the longest idle session when there is no room for a new one",
+		},
+		{
+			key: "max_total_memory_mb", group: sessions, env: names("MSB_MAX_TOTAL_MEMORY_MB"), unset: "measured use of the host", rule: whole(1, 1<<30), reload: true,
+			help: "MiB that the flavors of all sessions may sum up to; room for the default flavor at least",
+		},
+		{
+			key: "server_url", group: server, env: names("MSB_SERVER_URL"), unset: "the native backend", rule: serverURL(),
+			help: "where it answers; refused, as this backend is not built yet",
+		},
+	}
+}
+
+func ourListening() []setting {
+	return []setting{
+		{
+			key: "transport", group: listening, flag: "transport", initial: "streamable-http", rule: transport(),
+			help: "streamable-http, or stdio for a client that starts the daemon itself",
+		},
+		{
+			key: "tokens_file", group: listening, flag: "tokens-file", rule: pathname(), unset: "no authentication", reload: true,
+			help: "who may call: the file that sandwarden token new NAME writes",
+		},
+		{
+			key: "insecure_listen", group: listening, flag: "insecure-listen", switches: true, initial: "false", rule: boolean(),
+			help: "listen where other machines reach it, without tokens",
+		},
+		{
+			key: "tls.cert_file", group: listening, flag: "tls-cert", rule: pathname(), unset: "no TLS", reload: true,
+			help: "certificate chain, in PEM; with tls.key_file",
+		},
+		{
+			key: "tls.key_file", group: listening, flag: "tls-key", rule: pathname(), unset: "no TLS", reload: true,
+			help: "the certificate's private key, in PEM",
+		},
+		{
+			key: "cors.allowed_origins", group: listening, rule: list("origins, as https://example.org or *", origin), unset: "loopback origins only", reload: true,
+			help: "further origins whose pages may call; * is all",
+		},
+		{
+			key: "allowed_hosts", group: listening, rule: list("names or addresses without ports, as box.example.org", hostName), unset: "loopback names only", reload: true,
+			help: "further names by which clients may call this daemon",
+		},
+	}
+}
+
+func ourSessions() []setting {
+	return []setting{
+		{
+			key: "max_total_cpu_cores", group: sessions, env: names("MSB_MAX_TOTAL_CPU_CORES"), unset: "no limit", rule: whole(1, 1<<20), reload: true,
+			revived: "MSB_MAX_TOTAL_CPU_CORES",
+			help:    "processors that the flavors of all sessions may sum up to; room for the default flavor at least",
+		},
+		{
+			key: "limits.sessions_per_principal", group: sessions, rule: whole(1, 1_000_000), unset: "no limit", reload: true,
+			help: "sessions that the holder of one token may have",
+		},
+		{
+			key: "limits.admission_queue", group: sessions, initial: "256", rule: whole(1, 1_000_000), reload: true,
+			help: "calls that may wait for room for a new session",
+		},
+		{
+			key: "limits.admission_wait", group: sessions, initial: "10", rule: seconds(0, 86400), reload: true,
+			help: "seconds that such a call may wait; 0 refuses it at once",
+		},
+		{
+			key: "max_execution_time", group: executions, env: names("MSB_MAX_EXECUTION_TIME"), initial: "1800", rule: seconds(1, year), reload: true,
+			revived: "MSB_MAX_EXECUTION_TIME",
+			help:    "seconds that any call may ask for",
+		},
+		{
+			key: "limits.output_bytes", group: executions, initial: "4MiB", rule: bytes(4<<10, 64<<20), reload: true,
+			help: "output kept of one execution; what is beyond is counted",
+		},
+		{
+			key: "limits.code_bytes", group: executions, initial: "1MiB", rule: bytes(1<<10, 2<<20), reload: true,
+			help: "largest piece of code",
+		},
+		{
+			key: "limits.queue", group: executions, initial: "16", rule: whole(1, 1024), reload: true,
+			help: "calls that may wait in one session",
+		},
+		{
+			key: "limits.commands", group: executions, initial: "8", rule: whole(1, 256), reload: true,
+			help: "commands that run at once in one session",
+		},
+		{
+			key: "limits.queue_wait", group: executions, initial: "120", rule: seconds(1, 86400), reload: true,
+			help: "seconds that a call may wait for its turn",
+		},
+	}
+}
+
+func ourSandboxes() []setting {
+	return []setting{
+		{
+			key: "volume_mapping", group: sandboxes, env: names("MSB_ENABLE_VOLUME_MAPPING"), initial: "true", rule: boolean(),
+			revived: "MSB_ENABLE_VOLUME_MAPPING",
+			help:    "off drops all volumes",
+		},
+		{
+			key: "allow_unenforced_limits", group: sandboxes, flag: "allow-unenforced-limits", switches: true, initial: "false", rule: boolean(),
+			help: "start sessions though this host or user cannot enforce all limits",
+		},
+		{
+			key: "orphan_grace", group: sandboxes, initial: "60", rule: seconds(1, 86400),
+			help: "seconds after which a sandbox ends whose daemon stays away",
+		},
+		{key: "template.python.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the Python interpreter"},
+		{key: "template.node.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the Node interpreter"},
+		{key: "template.bash.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the shell"},
+	}
+}
+
+// ourRequests are bounds on clients. The server of connections takes its own
+// when it starts, so those cannot be reloaded.
+func ourRequests() []setting {
+	return []setting{
+		{
+			key: "limits.body_bytes", group: requests, initial: "4MiB", rule: bytes(4<<10, 64<<20), reload: true,
+			help: "largest request; room for the largest code at least",
+		},
+		{
+			key: "limits.body_timeout", group: requests, initial: "30", rule: seconds(1, 3600), reload: true,
+			help: "seconds that a client may take to send a request's body",
+		},
+		{
+			key: "limits.header_bytes", group: requests, initial: "64KiB", rule: bytes(4<<10, 1<<20),
+			help: "largest header of a request",
+		},
+		{
+			key: "limits.header_timeout", group: requests, initial: "10", rule: seconds(1, 3600),
+			help: "seconds that a client may take to send a request's header",
+		},
+		{
+			key: "limits.connection_idle_timeout", group: requests, initial: "120", rule: seconds(1, 86400),
+			help: "seconds that a connection may stay open without a request",
+		},
+		{
+			key: "limits.connections", group: requests, initial: "4096", rule: whole(1, 1_000_000),
+			help: "connections at one time to each address; more wait to be accepted",
+		},
+	}
+}
+
+func ourDaemon(d directories) []setting {
+	return []setting{
+		{
+			key: "state_dir", group: daemon, flag: "state-dir", initial: d.state, rule: pathname(),
+			help: "what outlives the daemon; one daemon at a time",
+		},
+		{
+			key: "runtime_dir", group: daemon, flag: "runtime-dir", initial: d.runtime, rule: pathname(),
+			help: "sockets and mounts; one daemon at a time",
+		},
+		{
+			key: "clean", group: daemon, flag: "clean", flagOnly: true, switches: true, initial: "false", rule: boolean(),
+			help: "begin with nothing left of earlier daemons",
+		},
+		{
+			key: "shutdown.drain_timeout", group: daemon, initial: "8", rule: seconds(1, 3600), reload: true,
+			help: "seconds that sessions get to end when the daemon stops",
+		},
+	}
+}
+
+func ourLogs() []setting {
+	return []setting{
+		{
+			key: "log.level", group: logs, env: names("MSB_LOG_LEVEL"), flag: "log-level", initial: "INFO", rule: level(), reload: true,
+			help: "DEBUG, INFO, WARNING or ERROR, of all that is logged",
+		},
+		{
+			key: "log.format", group: logs, env: names("MSB_LOG_FORMAT"), flag: "log-format", initial: "auto", rule: oneOf("auto", "text", "json"),
+			revived: "MSB_LOG_FORMAT",
+			help:    "auto (colours on a terminal, else text), text or json",
+		},
+		{
+			key: "log.structured", group: logs, env: names("MSB_LOG_STRUCTURED"), initial: "true", rule: only("true", "1", "yes"),
+			help: "lines of text with a component and, where there is more to say, a JSON object; off writes plainer ones",
+		},
+		{
+			key: "log.console", group: logs, env: names("MSB_LOG_CONSOLE"), initial: "true", rule: only("true", "1", "yes"),
+			help: "log to standard error",
+		},
+		{
+			key: "log.file", group: logs, env: names("MSB_LOG_FILE"), rule: pathname(), unset: "none",
+			help: "log to this file too; its folder is made",
+		},
+		{
+			key: "log.max_size", group: logs, env: names("MSB_LOG_MAX_SIZE"), initial: "10485760", rule: bytes(0, 1<<40),
+			help: "bytes after which the file is rotated; 0 never rotates it",
+		},
+		{
+			key: "log.backup_count", group: logs, env: names("MSB_LOG_BACKUP_COUNT"), initial: "5", rule: whole(0, 10_000),
+			help: "rotated files that are kept; 0 never rotates",
+		},
+	}
+}
+
+func ourServer() []setting {
+	return []setting{
+		{
+			key: "api_key", group: server, env: names("MSB_API_KEY"), unset: "none", rule: word(), secret: true,
+			help: "the key to it; refused, as this backend is not built yet",
+		},
+		{
+			key: "connection_timeout", group: server, env: names("MSB_CONNECTION_TIMEOUT"), rule: seconds(1, year), unset: "that of the backend",
+			revived: "MSB_CONNECTION_TIMEOUT",
+			help:    "seconds that a connection to it may take",
+		},
+		{
+			key: "request_timeout", group: server, env: names("MSB_REQUEST_TIMEOUT"), rule: seconds(1, year), unset: "no limit",
+			revived: "MSB_REQUEST_TIMEOUT",
+			help:    "seconds that one request to it may take; never less than the execution asks for",
+		},
+	}
 }
 
 func names(n ...string) []string { return n }
@@ -174,15 +349,12 @@ func flavors() []string {
 
 // notBuilt are names of the original that are known and have no effect yet, so
 // that whoever has them in a file learns it.
-func notBuilt() []string {
-	return []string{
-		"MSB_API_KEY", "MSB_SANDBOX_START_TIMEOUT", "MSB_ORPHAN_CLEANUP_INTERVAL", "MSB_SHARED_VOLUME_PATH",
-		"MSB_LOG_FILE", "MSB_LOG_MAX_SIZE", "MSB_LOG_BACKUP_COUNT", "MSB_LOG_CONSOLE", "MSB_LOG_STRUCTURED",
-		"MSB_CONNECTION_TIMEOUT", "MSB_REQUEST_TIMEOUT", "MSB_MAX_TOTAL_CPU_CORES", "MSB_ENABLE_VOLUME_MAPPING",
-	}
-}
+func notBuilt() []string { return []string{"MICROSANDBOX_PYTHON_IMAGE"} }
+
+// namespaceVariable is set for a run that another one started in a namespace.
+const namespaceVariable = "SANDWARDEN_IN_NAMESPACE"
 
 // elsewhere are names with our prefix that are read by others than the table.
 func elsewhere() []string {
-	return []string{configVariable, "SANDWARDEN_IN_NAMESPACE", "SANDWARDEN_TEST_STRICT"}
+	return []string{configVariable, envFileVariable, namespaceVariable, "SANDWARDEN_TEST_STRICT"}
 }

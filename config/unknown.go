@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,20 +18,32 @@ func (r *reading) warnOfNames() {
 	for _, name := range slices.Sorted(maps.Keys(r.environ)) {
 		ours := strings.HasPrefix(name, "MSB_") || strings.HasPrefix(name, "MCP_") || strings.HasPrefix(name, "SANDWARDEN_")
 		switch {
-		case !ours || slices.Contains(known, name) || r.environ[name] == "":
+		case r.environ[name] == "" || slices.Contains(known, name):
 		case slices.Contains(notBuilt(), name):
 			r.warnings = append(r.warnings, name+" is set, but has no effect yet")
-		default:
+		case ours && !isServiceLink(name, r.environ[name]):
 			r.warnings = append(r.warnings, plain(name)+" is set, but there is no such setting"+suggestion(name, known))
 		}
 	}
+}
+
+// linkName is a variable that Kubernetes or Docker makes for a service, beside
+// NAME_PORT.
+var linkName = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+
+// isServiceLink reports whether a variable that looks like ours was put into
+// the environment for a service that is called like us.
+func isServiceLink(name, value string) bool {
+	return linkName.MatchString(name) || strings.HasSuffix(name, "_PORT") && serviceLink.MatchString(value)
 }
 
 // refuseUnknownKeys makes faults of the keys of the file that no setting has.
 func (r *reading) refuseUnknownKeys() {
 	var known []string
 	for i := range r.rows {
-		known = append(known, r.rows[i].key)
+		if !r.rows[i].flagOnly {
+			known = append(known, r.rows[i].key)
+		}
 	}
 	for _, key := range r.unknown {
 		text := "unknown key " + quote(key) + " in " + r.file
