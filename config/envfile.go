@@ -27,7 +27,7 @@ type envFile struct {
 // be there, or else the standard one.
 func (r *reading) readEnvFiles() ([]envFile, error) {
 	var files []envFile
-	seen := map[string]string{} // what ${NAME} may stand for, beside the environment
+	seen := &replacer{environ: r.environ, seen: map[string]string{}, left: largestFile}
 	for name := range strings.SplitSeq(r.environ[envFileVariable], ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
@@ -75,7 +75,7 @@ func (f envFile) names(rows []setting) []string {
 // envFile takes out of a file what the table knows. The rest may be meant for
 // other programs, so nothing is said of it. A line that cannot be read is a
 // fault when it names one of ours.
-func (r *reading) envFile(name string, data []byte, seen map[string]string) envFile {
+func (r *reading) envFile(name string, data []byte, seen *replacer) envFile {
 	file := envFile{name: name, values: map[string]string{}}
 	known := map[string]bool{}
 	for i := range r.rows {
@@ -94,9 +94,13 @@ func (r *reading) envFile(name string, data []byte, seen map[string]string) envF
 		}
 		value := b.text
 		if !b.literal {
-			value = replaced(value, r.environ, seen)
+			value = seen.replaced(value)
 		}
-		seen[b.name] = value
+		seen.seen[b.name] = value
+		if seen.left < 0 {
+			r.faults = append(r.faults, fmt.Sprintf("%s, line %d, replaces more than a file of variables needs", name, b.line))
+			break
+		}
 		if known[b.name] && value != "" {
 			file.values[b.name] = value
 		}
@@ -191,11 +195,20 @@ func assigned(text string) (written, value string, literal bool) {
 	return written, strings.TrimSpace(envComment.ReplaceAllString(written, "")), false
 }
 
-// replaced puts values in the place of ${NAME} and ${NAME:-otherwise}. What the
-// environment says goes before what a file says; empty is unset.
-func replaced(value string, environ, seen map[string]string) string {
+// A replacer puts values in the place of ${NAME} and ${NAME:-otherwise}. What
+// the environment says goes before what a file says; empty is unset.
+type replacer struct {
+	environ, seen map[string]string
+	left          int // bytes; values made of values could fill any memory
+}
+
+func (r *replacer) replaced(value string) string {
 	return envVariable.ReplaceAllStringFunc(value, func(found string) string {
 		m := envVariable.FindStringSubmatch(found)
-		return cmp.Or(environ[m[1]], seen[m[1]], m[2])
+		with := cmp.Or(r.environ[m[1]], r.seen[m[1]], m[2])
+		if r.left -= len(with); r.left < 0 {
+			return ""
+		}
+		return with
 	})
 }

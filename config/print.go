@@ -136,7 +136,7 @@ func (s *setting) markdown() string {
 	}
 	help := s.help
 	if s.revived != "" {
-		help += " (newly effective)"
+		help += " (newly effective: `" + s.revived + "`)"
 	}
 	cells := []string{key, strings.Join(names, "<br>"), initial, s.rule.says, help, reload}
 	return "| " + strings.Join(cells, " | ") + " |"

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/netip"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -140,14 +141,14 @@ func whole(least, most int64) rule {
 // seconds is the rule of times: whole seconds, or a length like 90s or 30m.
 func seconds(least, most int64) rule {
 	count := whole(least, most)
-	says := fmt.Sprintf("seconds, %d to %d, or a length such as 90s or 30m", least, most)
+	says := fmt.Sprintf("%ds to %ds", least, most)
 	return rule{says: says, parse: func(v given) (any, error) {
 		d, isLength, err := length(v, time.Duration(least)*time.Second, most)
 		if isLength {
 			return d, err
 		}
 		n, err := count.parse(v)
-		number, _ := n.(int64) //nolint:errcheck // zero goes with the error
+		number, _ := n.(int64)
 		return time.Duration(number) * time.Second, err
 	}}
 }
@@ -155,9 +156,9 @@ func seconds(least, most int64) rule {
 // length reads a time with a unit. It reports whether the text is one at all.
 func length(v given, least time.Duration, most int64) (d time.Duration, isLength bool, err error) {
 	text := strings.TrimSpace(v.text)
-	d, err = time.ParseDuration(text)
+	d, isLength = duration(text)
 	switch {
-	case err != nil, integer.MatchString(text):
+	case !isLength || integer.MatchString(text):
 		return 0, false, nil
 	case d < least || d > time.Duration(most)*time.Second:
 		return 0, true, fmt.Errorf("%s must be from %s to %ds, got %s", v.name, inSeconds(least), most, d)
@@ -165,9 +166,14 @@ func length(v given, least time.Duration, most int64) (d time.Duration, isLength
 	return d, true, nil
 }
 
+func duration(text string) (d time.Duration, ok bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil
+}
+
 // fraction is the rule of times that may be parts of a second.
 func fraction(most int64) rule {
-	says := fmt.Sprintf("seconds above 0, as 0.5, to %d, or a length such as 90s or 30m", most)
+	says := fmt.Sprintf("above 0 to %ds, also parts of a second", most)
 	return rule{says: says, parse: func(v given) (any, error) {
 		const least = time.Millisecond // no shorter one can be meant
 		if d, isLength, err := length(v, least, most); isLength {
@@ -190,8 +196,7 @@ func fraction(most int64) rule {
 
 // bytes is the rule of sizes: a number of bytes, or one with KiB, MiB or GiB.
 func bytes(least, most int64) rule {
-	says := size(least) + " to " + size(most) + ", in bytes or with KiB, MiB, GiB"
-	return rule{says: says, parse: func(v given) (any, error) {
+	return rule{says: size(least) + " to " + size(most), parse: func(v given) (any, error) {
 		number, factor := strings.TrimSpace(v.text), int64(1)
 		for i, unit := range []string{"KiB", "MiB", "GiB"} {
 			if rest, ok := strings.CutSuffix(number, unit); ok {
@@ -221,7 +226,7 @@ func size(n int64) string {
 
 // boolean is the rule of switches.
 func boolean() rule {
-	return rule{says: "true, 1, yes, on, enabled, or false, 0, no, off, disabled", parse: func(v given) (any, error) {
+	return rule{says: "a switch", parse: func(v given) (any, error) {
 		word := strings.ToLower(strings.TrimSpace(v.text))
 		on, ok := switched(word)
 		if !ok {
@@ -247,7 +252,7 @@ func only(words ...string) rule {
 	r := boolean()
 	parse := r.parse
 	r.words = words
-	r.says += "; in the environment only " + strings.Join(words, ", ") + " is on"
+	r.says += "; of a variable only " + strings.Join(words, ", ") + " turns it on"
 	r.parse = func(v given) (any, error) {
 		if !v.asVariable() {
 			return parse(v)
@@ -288,6 +293,17 @@ func pathname() rule {
 		name, err := filepath.Abs(v.text)
 		if err != nil {
 			return "", fmt.Errorf("%s must be an absolute path, got %s: %w", v.name, quote(v.text), err)
+		}
+		return name, nil
+	}}
+}
+
+// controlGroup names a group below the root of the hierarchies.
+func controlGroup() rule {
+	return rule{says: "a path, such as /sandwarden.slice", parse: func(v given) (any, error) {
+		name := strings.TrimSpace(v.text)
+		if name != "" && (path.Clean("/"+name) != "/"+strings.TrimPrefix(name, "/") || path.Clean(name) == "/") {
+			return "", fmt.Errorf("%s must be the path of a control group, such as /sandwarden.slice, got %s", v.name, quote(v.text))
 		}
 		return name, nil
 	}}

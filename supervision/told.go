@@ -23,13 +23,14 @@ func (s *Sessions) tellDone(ctx context.Context, result *sandbox.ExecResult, op 
 	if s.opts.Logger.Enabled(ctx, slog.LevelDebug) {
 		s.opts.Logger.DebugContext(ctx, "execution ended", "session", session, "op", op)
 	}
-	attrs := append(make([]slog.Attr, 0, 8), slog.String("session", session), slog.String("op", op),
-		slog.Bool("success", exit.Cause == sandbox.CauseNone && exit.Code == 0 && exit.Failure == nil), slog.Int("code", exit.Code),
-		slog.Duration("dur", exit.Duration), slog.Bool("created", result.Created))
+	args := make([]any, 0, 14)
+	args = append(args, "session", session, "op", op,
+		"success", exit.Cause == sandbox.CauseNone && exit.Code == 0 && exit.Failure == nil,
+		"code", exit.Code, "dur", exit.Duration, "created", result.Created)
 	if exit.Cause != sandbox.CauseNone {
-		attrs = append(attrs, slog.String("cause", string(exit.Cause)))
+		args = append(args, "cause", string(exit.Cause))
 	}
-	s.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "execution completed", attrs...)
+	s.opts.Logger.InfoContext(ctx, "execution completed", args...)
 }
 
 // opOf is what a request asks for, as logs name it.

@@ -179,7 +179,7 @@ func isOpen(r *http.Request) bool {
 // turnedAway notes who was not let in, and why.
 func (h *Handler) turnedAway(r *http.Request, reason, why string) {
 	h.options.Meter.RequestRefused(reason)
-	h.options.Logger.InfoContext(r.Context(), "Connection refused", "addr", r.RemoteAddr, "path", r.URL.Path, "err", why)
+	h.options.Logger.InfoContext(r.Context(), "Connection refused", "addr", r.RemoteAddr, "path", r.URL.Path, "err", why) //nolint:sloglint // what users of the original search for
 }
 
 // unauthorized answers who has no token, as the path's clients expect it.

@@ -152,7 +152,7 @@ func BenchmarkLineHandler(b *testing.B) {
 	ctx := sandbox.WithRequest(b.Context(), "0123456789abcdef")
 	b.ReportAllocs()
 	for b.Loop() {
-		logger.LogAttrs(ctx, slog.LevelInfo, "execution completed", slog.String("session", "a1"), slog.String("op", "code"),
-			slog.Bool("success", true), slog.Int("code", 0), slog.Duration("dur", time.Millisecond), slog.Bool("created", false))
+		logger.InfoContext(ctx, "execution completed", "session", "a1", "op", "code",
+			"success", true, "code", 0, "dur", time.Millisecond, "created", false)
 	}
 }

@@ -120,7 +120,7 @@ func TestLogFile_IsPutAsideAndOldOnesGo(t *testing.T) {
 	l := newLogs(io.Discard, logOptions{File: name, MaxSize: 1, Backups: 2})
 	line := strings.Repeat("x", 200<<10)
 	for range 40 { // 8 MiB
-		l.Info(line)
+		l.Info("x", "data", line)
 	}
 	l.Close() // waits for what is to go
 	names, err := filepath.Glob(filepath.Join(directory, "*"))
@@ -250,6 +250,22 @@ func TestLogFile_BeginsALineAfterOneThatWasTorn(t *testing.T) {
 	write("lost\n")
 	if got := disk.String(); got != "to\nwhole\nnext\n" || faults != 2 {
 		t.Errorf("file %q and %d faults told, want the torn line ended and 2", got, faults)
+	}
+}
+
+func TestReopen_TellsWhatIsInTheWay(t *testing.T) {
+	directory := t.TempDir()
+	name := filepath.Join(directory, "a", "f")
+	var console bytes.Buffer
+	l := newLogs(&console, logOptions{File: name})
+	defer l.Close()
+	l.Info("before")
+	if err := errors.Join(os.RemoveAll(filepath.Join(directory, "a")), os.WriteFile(filepath.Join(directory, "a"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	reopen(t.Context(), l)
+	if got := console.String(); strings.Count(got, "log file not opened anew") != 1 || strings.Count(got, "log file cannot be written") != 1 {
+		t.Errorf("console %q, want both faults once", got)
 	}
 }
 

@@ -73,9 +73,6 @@ func TestScript(t *testing.T) {
 			switch name {
 			case "root":
 				return os.Getuid() == 0, nil
-			case "tokens":
-				_, ok := find("token")
-				return ok, nil
 			case "ipv6":
 			default:
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -163,7 +160,10 @@ func TestRun_ExitStatus(t *testing.T) {
 		"help of config":     {args: []string{"sandwarden", "config", "-h"}, stdout: "SANDWARDEN_TEMPLATE_PYTHON_PATH"},
 		"sources":            {args: []string{"sandwarden", "config", "--port", "99"}, environ: []string{"MSB_MAX_SESSIONS=3"}, stdout: "environment MSB_MAX_SESSIONS"},
 		"a warning":          {args: []string{"sandwarden", "config"}, environ: []string{"MSB_NONSENSE=1"}, stdout: "port", stderr: "warning: MSB_NONSENSE is set, but there is no such setting\n"},
-		"not this machine":   {args: []string{"sandwarden", "serve", "--host", "0.0.0.0"}, status: 1, stderr: "SANDWARDEN_INSECURE_LISTEN=1"},
+		"old knobs":          {args: []string{"sandwarden", "config"}, environ: []string{"MSB_LOG_FORMAT=json"}, stdout: "port", stderr: "warning: these settings had no effect in the original and have one here: MSB_LOG_FORMAT\n"},
+		"a server":           {args: []string{"sandwarden", "serve"}, environ: []string{"MSB_SERVER_URL=http://127.0.0.1:5555", "MSB_API_KEY=hush"}, status: 1, stderr: "Configuration error: MSB_SERVER_URL is set (in the environment), and the microsandbox backend is not built yet"},
+		"a dead transport":   {args: []string{"mcp-server", "--transport", "sse"}, status: 1, stderr: "use streamable-http"},
+		"not this machine":   {args: []string{"sandwarden", "serve", "--host", "0.0.0.0"}, status: 1, stderr: "(sandwarden token new NAME writes one, SANDWARDEN_TOKENS_FILE or --tokens-file names the file), or set SANDWARDEN_INSECURE_LISTEN=1"},
 		"bench without work": {args: []string{"sandwarden", "bench", "nonsense"}, status: 1, stderr: "sandwarden: "},
 	} {
 		t.Run(name, func(t *testing.T) {

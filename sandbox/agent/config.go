@@ -41,10 +41,20 @@ type Config struct {
 	Grace      time.Duration // without a daemon for so long, the sandbox ends itself
 	Env        []string      // of kernels and commands
 	Kernel     Kernel
-	RingBytes  int  // unacknowledged output that is kept
-	JoinMode   Join // how children get into the cgroup `work`
-	JoinFiles  int  // how many descriptors from FirstFD on are for joining
-	WorkFolder bool // the descriptor after them is the folder for cgroups of executions
+	Volumes    []Volume // of the host, that the sandbox sees
+	RingBytes  int      // unacknowledged output that is kept
+	JoinMode   Join     // how children get into the cgroup `work`
+	JoinFiles  int      // how many descriptors from FirstFD on are for joining
+	WorkFolder bool     // the descriptor after them is the folder for cgroups of executions
+}
+
+// A Volume is a folder that the sandbox sees.
+type Volume struct {
+	Source   string // in the mount namespace that the agent starts in
+	Target   string // inside; the template has the folder, unless it is below /work
+	ReadOnly bool
+	Mapped   bool // the files of UID and GID are the tenant's inside
+	UID, GID int
 }
 
 // A Kernel says how the sandbox's code is run.

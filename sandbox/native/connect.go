@@ -19,13 +19,6 @@ import (
 
 // awaitReady waits for the agent's word. Anything else is why it failed.
 func awaitReady(ctx context.Context, ready *os.File) error {
-	deadline := time.Now().Add(readyLimit)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	if err := ready.SetReadDeadline(deadline); err != nil {
-		return err
-	}
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	const longest = 4096
@@ -69,10 +62,7 @@ func dial(ctx context.Context, path string, rec record) (net.Conn, error) {
 	if err := checkPeer(conn, rec); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(readyLimit)
-	}
+	deadline, _ := ctx.Deadline() // none is no limit; begin has one
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

@@ -20,9 +20,6 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 )
 
-// readyLimit is how long an agent may take to be ready on a very busy host.
-const readyLimit = 30 * time.Second
-
 // Create implements [sandbox.Backend].
 func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if b.ready != nil {
@@ -83,10 +80,7 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err := x.makeCgroup(spec.Flavor); err != nil {
 		return nil, err
 	}
-	if err := x.launch(ctx); err != nil {
-		return nil, err
-	}
-	if err := x.connect(ctx); err != nil {
+	if err := x.begin(ctx); err != nil {
 		return nil, err
 	}
 	x.record.State = "ready"
@@ -94,6 +88,17 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 		return nil, err
 	}
 	return x, nil
+}
+
+// begin starts the agent and speaks with it, which may take so long on a very
+// busy host.
+func (x *box) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, x.backend.opts.ConnectTimeout)
+	defer cancel()
+	if err := x.launch(ctx); err != nil {
+		return err
+	}
+	return x.connect(ctx)
 }
 
 // bury gives back what a sandbox that never came to be holds. What cannot be
@@ -213,7 +218,7 @@ func (x *box) prepareConfig() ([]*os.File, []byte, error) {
 		UID: x.record.UID, GID: x.record.UID, Secret: x.record.Secret, Filter: x.backend.filter,
 		DiskBytes: int64(x.spec.Flavor.DiskMB) << 20, Inodes: x.spec.Flavor.Inodes, ShmBytes: 64 << 20,
 		UserNS: mappedIDs() < allIDs, Processes: x.processes(), Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
-		Env: append(baseEnv(), x.spec.Env...),
+		Env: append(baseEnv(), x.spec.Env...), Volumes: x.backend.agentVolumes(),
 		Kernel: agent.Kernel{
 			Language:    x.spec.Template.Language,
 			Interpreter: x.backend.interpreters[x.spec.Template.Name],

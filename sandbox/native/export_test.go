@@ -12,3 +12,10 @@ func Subordinate(file string) (start, size int) {
 	r := subordinate(file)
 	return r.start, r.size
 }
+
+// Forget makes a backend lose sight of a sandbox, as a fault of ours would.
+func Forget(b *Backend, x sandbox.Sandbox) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.boxes, x.ID())
+}

@@ -34,10 +34,13 @@ type Options struct {
 	Interpreters map[sandbox.Language]string
 	// OrphanGrace is how long a sandbox outlives a daemon that does not come
 	// back; 60 s when zero.
-	OrphanGrace    time.Duration
-	OrphanInterval time.Duration    // TEMP
-	ConnectTimeout time.Duration    // TEMP
-	Volumes        []sandbox.Volume // TEMP
+	OrphanGrace time.Duration
+	// OrphanInterval is the time between looks for sandboxes of ours that nobody
+	// claims; zero looks at the start alone.
+	OrphanInterval time.Duration
+	// ConnectTimeout bounds reaching the agent of a new sandbox; 30 s when zero.
+	ConnectTimeout time.Duration
+	Volumes        []sandbox.Volume // that every sandbox sees
 	// AllowUnenforced lets sandboxes start though this user cannot have all
 	// limits. What is missing is in [sandbox.Capabilities].
 	AllowUnenforced bool
@@ -54,6 +57,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.OrphanGrace == 0 {
 		o.OrphanGrace = time.Minute
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -78,13 +84,14 @@ type Backend struct {
 	uids    *uids
 
 	templates    []sandbox.TemplateStatus
+	volumes      []volume
 	enforced     []string
 	unenforced   []string
 	limits       string            // how to get what is not enforced, where that is known
 	interpreters map[string]string // by template
 
 	closing chan struct{}  // closed by Close
-	burials sync.WaitGroup // of sandboxes that could not be ended at once
+	burials sync.WaitGroup // of sandboxes that could not be ended at once, and the look for orphans
 
 	mu    sync.Mutex
 	boxes map[sandbox.ID]*box
@@ -107,9 +114,18 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
 		}
 	}
-	if err := b.prepare(ctx); err != nil {
+	if err := b.checkVolumes(); err != nil {
+		return nil, err
+	}
+	err := b.prepare(ctx)
+	if err != nil && sandbox.KindOf(err) == sandbox.Invalid { // a volume that cannot be as it was asked for
+		return nil, errors.Join(err, b.Close(ctx))
+	}
+	if err != nil {
 		b.ready = unavailable(ctx, err)
 		opts.Logger.Error("no sandbox can be made here", "err", err)
+	} else {
+		b.watchOrphans(ctx)
 	}
 	return b, nil
 }
@@ -139,6 +155,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 		b.enforced = append(b.enforced, "uid")
 	}
 	if b.nest, err = newNest(b.opts.RuntimeDir); err != nil {
+		return err
+	}
+	if err := b.pinVolumes(); err != nil {
 		return err
 	}
 	return b.prove(ctx)
@@ -185,6 +204,7 @@ func (b *Backend) Capabilities() sandbox.Capabilities {
 		Enforced:   append([]string{"namespaces", "seccomp", "disk", "network"}, b.enforced...),
 		Unenforced: b.unenforced,
 		Templates:  b.templates,
+		Volumes:    b.volumeStatuses(),
 	}
 }
 

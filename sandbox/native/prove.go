@@ -54,7 +54,7 @@ func (b *Backend) proveTemplate(ctx context.Context, t sandbox.Template) (versio
 		return "", err
 	}
 	b.interpreters[t.Name] = path
-	if err := b.nest.do(func() error { return buildTree(b.treePath(t.Name), t) }); err != nil {
+	if err := b.nest.do(func() error { return buildTree(b.treePath(t.Name), t, b.mountPoints()) }); err != nil {
 		return "", proofError(t, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, proofLimit)

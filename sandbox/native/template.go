@@ -22,15 +22,20 @@ const driverDir = "opt/sandwarden"
 // buildTree builds the root of a template made of the host's own files: its
 // /usr without what the host's owner added there, and an /etc that tells
 // nothing of the host. It runs in the nest.
-func buildTree(dir string, t sandbox.Template) error {
+func buildTree(dir string, t sandbox.Template, mountPoints []string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=8m"); err != nil {
 		return err
 	}
-	for _, sub := range []string{"usr", "proc", "dev", "tmp", "work", "etc", "opt", driverDir, "run", "var", "root", "home", "mnt", "sys"} {
+	for _, sub := range rootFolders() {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, path := range mountPoints {
+		if err := os.MkdirAll(filepath.Join(dir, path), 0o755); err != nil {
 			return err
 		}
 	}
@@ -41,6 +46,12 @@ func buildTree(dir string, t sandbox.Template) error {
 		}
 	}
 	return unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=8m")
+}
+
+// rootFolders are those of every template, to which the links of /bin and its
+// like come.
+func rootFolders() []string {
+	return []string{"usr", "proc", "dev", "tmp", "work", "etc", "opt", driverDir, "run", "var", "root", "home", "mnt", "sys"}
 }
 
 // bindUsr shows the host's /usr, read-only, and covers what its owner put

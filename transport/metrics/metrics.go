@@ -96,7 +96,9 @@ func New(options Options) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
 	)
-	build := m.gauges("build_info", "The version of the daemon and its backend; always 1.", "version", "backend")
+	build := register(m, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "The version of the daemon and its backend; always 1.",
+	}, []string{"version", "backend"}))
 	build.WithLabelValues(options.Version, options.Backend).Set(1)
 	m.sessions()
 	m.executing()
@@ -152,10 +154,6 @@ func (m *Metrics) counter(name, help string) prometheus.Counter {
 
 func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return register(m, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels))
-}
-
-func (m *Metrics) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
-	return register(m, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels))
 }
 
 func (m *Metrics) histograms(name, help string, labels ...string) *prometheus.HistogramVec {

@@ -18,7 +18,7 @@ import (
 //
 // The raw calls are used because only this thread passes the exec; a library
 // would change all threads.
-func landlock() error {
+func landlock(volumes []agent.Volume) error {
 	abi, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return nil // see above
@@ -30,7 +30,7 @@ func landlock() error {
 		return errno
 	}
 	defer func() { _ = unix.Close(int(fd)) }()
-	for path, rights := range allowed(handled) {
+	for path, rights := range allowed(handled, volumes) {
 		if err := allow(int(fd), path, rights); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -55,7 +55,7 @@ func rightsOf(abi int) uint64 {
 
 // allowed says what may be done where. The agent's own cgroup folder is named
 // by its descriptor; nobody else can reach it.
-func allowed(handled uint64) map[string]uint64 {
+func allowed(handled uint64, volumes []agent.Volume) map[string]uint64 {
 	const read = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	const write = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	rules := map[string]uint64{
@@ -66,6 +66,11 @@ func allowed(handled uint64) map[string]uint64 {
 	}
 	for _, device := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		rules["/dev/"+device] = unix.LANDLOCK_ACCESS_FS_READ_FILE | write&handled
+	}
+	for _, v := range volumes {
+		if !v.ReadOnly {
+			rules[v.Target] = handled
+		}
 	}
 	for fd := agent.FirstFD; fd < agent.FirstFD+8; fd++ {
 		rules[fmt.Sprintf("/proc/self/fd/%d", fd)] = handled

@@ -30,7 +30,7 @@ func lockDown(c agent.Config) error {
 		{"capabilities", dropCapabilities},
 		{"not dumpable", func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }},
 		{"no new privileges", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-		{"landlock", landlock},
+		{"landlock", func() error { return landlock(c.Volumes) }},
 		{"seccomp", func() error { return installFilter(c.Filter) }},
 	}
 	for _, step := range steps {

@@ -33,6 +33,7 @@ func Run(c agent.Config, config []byte) error {
 // buildWalls makes the file systems, enters the new root and brings up
 // loopback.
 func buildWalls(c agent.Config) error {
+	shared := volumes{all: c.Volumes}
 	steps := []struct {
 		what string
 		do   func() error
@@ -46,7 +47,9 @@ func buildWalls(c agent.Config) error {
 		{"disk", func() error { return mountDisk(c) }},
 		{"host name", func() error { return unix.Sethostname([]byte(c.Hostname)) }},
 		{"loopback", loopbackUp},
+		{"volumes", shared.take},
 		{"root", func() error { return enterRoot(c.Root) }},
+		{"volumes", func() error { return shared.attach(c) }},
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil {

@@ -160,7 +160,7 @@ func validParent(name string) bool {
 
 // chosen returns the place below a mount that the options name, with the
 // groups on the way to it, the mount first.
-func (o *Options) chosen(point string) (place string, above []string) {
+func (o Options) chosen(point string) (place string, above []string) {
 	place = point
 	for part := range strings.SplitSeq(o.Parent, "/") {
 		if part != "" {

@@ -59,7 +59,7 @@ func TestV2_ChosenParentThatCannotBe(t *testing.T) {
 
 func TestV1_ChosenParent(t *testing.T) {
 	h := mount{point: t.TempDir(), own: "system.slice/mcp-server.service", controllers: []string{memory}}
-	tree, err := v1Parent(h, &Options{Instance: "i", Parent: "/sandwarden.slice"}, true)
+	tree, err := v1Parent(h, Options{Instance: "i", Parent: "/sandwarden.slice"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestV1_ChosenParent(t *testing.T) {
 	if want := filepath.Join(h.point, "sandwarden.slice/sandwarden/i"); tree.dir != want {
 		t.Errorf("sessions are made in %s, want %s", tree.dir, want)
 	}
-	tree, err = v1Parent(h, &Options{Instance: "i"}, true)
+	tree, err = v1Parent(h, Options{Instance: "i"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func openV1(mounts []mount, opts Options) (*Host, error) {
 		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool { return c == "cpuacct" || c == "freezer" }) {
 			continue
 		}
-		t, err := v1Parent(m, &opts, split)
+		t, err := v1Parent(m, opts, split)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -77,7 +77,7 @@ func (h *Host) place(m mount, t *tree) {
 // own limits and its service's end do not reach the sessions, else in the
 // daemon's own group. A place that was chosen is taken or nothing: systemd has
 // its slices only in the hierarchies that it uses, so it may have to be made.
-func v1Parent(m mount, opts *Options, split bool) (*tree, error) {
+func v1Parent(m mount, opts Options, split bool) (*tree, error) {
 	if place, above := opts.chosen(m.point); len(above) > 0 {
 		if err := os.MkdirAll(place, 0o755); err != nil {
 			return nil, err

@@ -44,7 +44,7 @@ func compile(table *arch.Info, goarch string) ([]bpf.Instruction, error) {
 			{Rules: others(table), Action: refuse},
 		},
 		Options: seccomp.ProgramOptions{
-			DefaultAction: seccomp.ReturnError.Code(uint16(unix.ENOSYS)), // clone3, what is newer than the table, x32
+			DefaultAction: seccomp.ReturnError.Code(uint16(unix.ENOSYS)), // clone3, openat2, what is newer than the table, x32
 			BadArchAction: seccomp.KillProcess,
 		},
 	}
@@ -110,12 +110,12 @@ func unconditional(call *moby.Syscall, goarch string) bool {
 	return out == nil || len(out.Arches) == 0 || !slices.Contains(out.Arches, goarch)
 }
 
-// others are all calls that the table knows but clone3: the C library takes
-// only ENOSYS for an answer to that.
+// others are all calls that the table knows but clone3 and openat2: programs
+// take only ENOSYS for an answer to those, and then do without.
 func others(table *arch.Info) seccomp.SyscallRules {
 	rules := seccomp.NewSyscallRules()
 	for name, number := range table.SyscallNames {
-		if name != "clone3" {
+		if name != "clone3" && name != "openat2" {
 			rules.Set(uintptr(number), seccomp.MatchAll{})
 		}
 	}

@@ -237,3 +237,34 @@ func TestProgram_IsSmall(t *testing.T) {
 		t.Errorf("a second program differs, %v", err)
 	}
 }
+
+// No file gets a bit by which others run it as its owner, by whatever call.
+func TestProgram_SetIDs(t *testing.T) {
+	const pointer, at, suid, sgid = 0x7fff00001000, 3, 0o4755, 0o2755
+	for goarch, table := range tables() {
+		m := newMachine(t, table, goarch)
+		for _, bits := range []uint64{suid, sgid, suid | highBit, 0o6777} {
+			m.expect(eperm, "fchmod", at, bits)
+			m.expect(eperm, "fchmodat", at, pointer, bits)
+			m.expect(eperm, "mknodat", at, pointer, bits)
+			m.expect(eperm, "openat", at, pointer, unix.O_CREAT|unix.O_WRONLY, bits)
+			m.expect(eperm, "openat", at, pointer, unix.O_TMPFILE|unix.O_RDWR, bits)
+			m.expect(pass, "openat", at, pointer, unix.O_RDONLY, bits) // the mode of a call that makes nothing is noise
+			if goarch == "amd64" {
+				m.expect(eperm, "chmod", pointer, bits)
+				m.expect(eperm, "creat", pointer, bits)
+				m.expect(eperm, "mknod", pointer, bits)
+				m.expect(eperm, "open", pointer, unix.O_CREAT, bits)
+			}
+		}
+		for _, plain := range []uint64{0o644, 0o755, 0o1777, 0} {
+			m.expect(pass, "fchmod", at, plain)
+			m.expect(pass, "fchmodat", at, pointer, plain)
+			m.expect(pass, "openat", at, pointer, unix.O_CREAT|unix.O_EXCL, plain)
+		}
+		m.expect(enosys, "openat2", at, pointer, pointer, 24)
+		if _, known := table.SyscallNames["fchmodat2"]; known {
+			m.expect(eperm, "fchmodat2", at, pointer, suid)
+		}
+	}
+}

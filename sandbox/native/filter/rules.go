@@ -12,6 +12,7 @@ import (
 func withheld() []string {
 	return []string{
 		"modify_ldt",                                      // segments, a source of kernel faults that only old emulators need
+		"openat2",                                         // its mode stands behind a pointer, see setIDs
 		"memfd_secret",                                    // memory that nobody can look into
 		"name_to_handle_at",                               // half of a way round mount namespaces
 		"ptrace", "process_vm_readv", "process_vm_writev", // reach into other processes
@@ -89,6 +90,11 @@ func sockets() seccomp.SyscallRule {
 // value of an argument, of which the kernel looks at the low half alone.
 func refusedFirst(table *arch.Info) seccomp.SyscallRules {
 	rules := seccomp.NewSyscallRules()
+	for name, rule := range setIDs() {
+		if number, known := lookUp(table, name); known {
+			rules.Set(uintptr(number), rule)
+		}
+	}
 	for name, rule := range map[string]seccomp.SyscallRule{
 		"ioctl":             terminals(),
 		"fcntl":             seccomp.PerArg{seccomp.AnyValue{}, is(setSignal)},
