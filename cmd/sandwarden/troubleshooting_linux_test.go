@@ -51,8 +51,23 @@ func blocksOf(text string) []block {
 // else of its name runs.
 type operator struct {
 	*place
-	replace *strings.Replacer
-	path    string
+	port, second string // in place of 8775 and 8001
+	path         string
+}
+
+var stands = regexp.MustCompile(`\b8775\b|\b8001\b|/var/log/mcp-server\b`)
+
+// replace puts what is of this test in place of what stands in a guide.
+func (o *operator) replace(text string) string {
+	return stands.ReplaceAllStringFunc(text, func(s string) string {
+		switch s {
+		case "8775":
+			return o.port
+		case "8001":
+			return o.second
+		}
+		return filepath.Join(o.home, "log")
+	})
 }
 
 // newOperator installs the program under its names.
@@ -79,12 +94,11 @@ func newOperator(t *testing.T) *operator {
 	if err := os.WriteFile(filepath.Join(bin, "pgrep"), []byte(onlyOurs), 0o755); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	port, second := strconv.Itoa(freePortNumber(t)), strconv.Itoa(freePortNumber(t))
 	o := &operator{
 		place: p, path: bin + ":/usr/sbin:/usr/bin:/sbin:/bin",
-		replace: strings.NewReplacer("8775", port, "8001", second, "/var/log/mcp-server", filepath.Join(p.home, "log")),
+		port: strconv.Itoa(freePortNumber(t)), second: strconv.Itoa(freePortNumber(t)),
 	}
-	o.environ = append(o.environ, "MCP_SERVER_PORT="+port)
+	o.environ = append(o.environ, "MCP_SERVER_PORT="+o.port)
 	t.Cleanup(func() {
 		if pid := o.daemon(); pid > 0 { // the test failed
 			_ = syscall.Kill(pid, syscall.SIGTERM)
@@ -137,7 +151,7 @@ func (o *operator) daemon() int {
 func (o *operator) shell(t *testing.T, lines string) (string, error) {
 	t.Helper()
 	script := filepath.Join(o.home, "lines")
-	if err := os.WriteFile(script, []byte(o.replace.Replace(lines)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(o.replace(lines)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := o.command()
@@ -200,7 +214,7 @@ func TestTroubleshooting(t *testing.T) {
 			if b.want == "" {
 				t.Fatal("nothing is expected of it")
 			}
-			if !regexp.MustCompile(o.replace.Replace(b.want)).MatchString(out) {
+			if !regexp.MustCompile(o.replace(b.want)).MatchString(out) {
 				t.Errorf("%s\nprints\n%s\nwant %s", b.code, out, b.want)
 			}
 		}) {
