@@ -76,6 +76,7 @@ type Config struct {
 	Clean                 bool          `koanf:"clean"` // begin with nothing left of earlier daemons
 	AllowUnenforcedLimits bool          `koanf:"allow_unenforced_limits"`
 	OrphanGrace           time.Duration `koanf:"orphan_grace"`
+	CgroupParent          string        `koanf:"cgroup_parent"` // empty: beside what the host has at the top
 	DrainTimeout          time.Duration `koanf:"shutdown.drain_timeout"`
 
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/netip"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -292,6 +293,17 @@ func pathname() rule {
 		name, err := filepath.Abs(v.text)
 		if err != nil {
 			return "", fmt.Errorf("%s must be an absolute path, got %s: %w", v.name, quote(v.text), err)
+		}
+		return name, nil
+	}}
+}
+
+// controlGroup names a group below the root of the hierarchies.
+func controlGroup() rule {
+	return rule{says: "a path, such as /sandwarden.slice", parse: func(v given) (any, error) {
+		name := strings.TrimSpace(v.text)
+		if name != "" && (path.Clean("/"+name) != "/"+strings.TrimPrefix(name, "/") || path.Clean(name) == "/") {
+			return "", fmt.Errorf("%s must be the path of a control group, such as /sandwarden.slice, got %s", v.name, quote(v.text))
 		}
 		return name, nil
 	}}

@@ -235,6 +235,10 @@ func ourSandboxes() []setting {
 			key: "orphan_grace", group: sandboxes, initial: "60", rule: seconds(1, 86400),
 			help: "seconds after which a sandbox ends whose daemon stays away",
 		},
+		{
+			key: "cgroup_parent", group: sandboxes, rule: controlGroup(), unset: "beside what the host has at the top",
+			help: "control group, from the root of each hierarchy, in which those of sandboxes are made",
+		},
 		{key: "template.python.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the Python interpreter"},
 		{key: "template.node.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the Node interpreter"},
 		{key: "template.bash.path", group: sandboxes, rule: pathname(), unset: "found in /usr/bin", help: "the shell"},

@@ -38,6 +38,7 @@ func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
 		RuntimeDir:      c.RuntimeDir,
 		Interpreters:    interpreters(c),
 		OrphanGrace:     c.OrphanGrace,
+		CgroupParent:    c.CgroupParent,
 		OrphanInterval:  c.OrphanInterval,
 		ConnectTimeout:  c.ConnectionTimeout,
 		Volumes:         c.Volumes,
@@ -115,7 +116,7 @@ func (p *program) doctor(ctx context.Context, args []string) error {
 // doctorOptions are what a configuration says of the places to look at.
 func doctorOptions(c config.Config) doctor.Options {
 	chosen := interpreters(c)
-	options := doctor.Options{StateDir: c.StateDir, RuntimeDir: c.RuntimeDir, Interpreters: doctor.Interpreters(), Sessions: c.MaxSessions}
+	options := doctor.Options{StateDir: c.StateDir, RuntimeDir: c.RuntimeDir, Interpreters: doctor.Interpreters(), Sessions: c.MaxSessions, CgroupParent: c.CgroupParent}
 	if self, err := os.Executable(); err == nil {
 		options.Executable = self
 	}

@@ -12,9 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -253,28 +251,6 @@ func TestLogFile_BeginsALineAfterOneThatWasTorn(t *testing.T) {
 	if got := disk.String(); got != "to\nwhole\nnext\n" || faults != 2 {
 		t.Errorf("file %q and %d faults told, want the torn line ended and 2", got, faults)
 	}
-}
-
-func TestHeed_OpensTheFileAnewOnHangup(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "mcp-server.log")
-	l := newLogs(io.Discard, logOptions{File: name})
-	defer l.Close()
-	stop := (&program{}).heed(t.Context(), l)
-	defer stop()
-	l.Info("before")
-	if err := os.Rename(name, name+".1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	for range 500 {
-		if data, err := os.ReadFile(name); err == nil && strings.Contains(string(data), "log file opened anew") {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the file is not there again")
 }
 
 func TestReopen_TellsWhatIsInTheWay(t *testing.T) {

@@ -63,9 +63,7 @@ func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) (stop func
 func (r *reloader) reload(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
 	defer cancel()
-	if err := r.log.Reopen(); err != nil {
-		r.log.ErrorContext(ctx, "failed to open the log file anew", "err", err)
-	}
+	reopen(ctx, r.log)
 	next, report, err := r.program.configuration(r.command)
 	if err != nil {
 		r.log.ErrorContext(ctx, "failed to reload the configuration; the old one stays", "err", err)
@@ -82,6 +80,18 @@ func (r *reloader) reload(ctx context.Context) {
 	if len(fixed) > 0 {
 		r.log.WarnContext(ctx, "settings have changed that need a restart", "keys", fixed)
 	}
+}
+
+// reopen opens the file of the log anew, which somebody may have moved.
+func reopen(ctx context.Context, log *logs) {
+	if log.file == nil {
+		return
+	}
+	if err := log.Reopen(); err != nil {
+		log.ErrorContext(ctx, "log file not opened anew", "err", err)
+		return
+	}
+	log.InfoContext(ctx, "log file opened anew", "signal", "SIGHUP")
 }
 
 // apply puts what can be changed into effect, each part for itself.
