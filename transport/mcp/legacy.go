@@ -193,7 +193,9 @@ func coreMessage(m *message) json.RawMessage {
 	switch {
 	case is(m.method, "tools/call") && m.params != nil:
 		dst = append(plainjson.AppendName(dst, "params"), '{')
-		if m.name != nil {
+		if is(m.name, getVolumeMappings) {
+			dst = plainjson.AppendString(plainjson.AppendName(dst, "name"), []byte(getVolumePath))
+		} else if m.name != nil {
 			dst = append(plainjson.AppendName(dst, "name"), m.name...)
 		}
 		dst = append(dst, '}')
