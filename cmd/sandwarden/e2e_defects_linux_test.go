@@ -468,7 +468,7 @@ func TestDefects_Start(t *testing.T) {
 
 // 7: what a daemon made ends with it, and what a crash leaves is found again.
 // TestSignal_EndsEverything and TestKill_NextStartEndsWhatWasLeft show the rest.
-func TestDefects_RestartForgetsNothingThatRuns(t *testing.T) {
+func TestDefects_Crash(t *testing.T) {
 	p := newPlace(t)
 	s := p.serve(t)
 	s.run(t, "a", "1")
