@@ -17,7 +17,7 @@ import (
 )
 
 // knock sends one request of a principal, and returns status and body.
-func (s *server) knock(t *testing.T, method, path, token, body string, headers ...string) (int, string) {
+func (s *server) knock(t *testing.T, method, path, token, body string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -26,9 +26,6 @@ func (s *server) knock(t *testing.T, method, path, token, body string, headers .
 	r.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
 	}
 	response, err := s.client.Do(r)
 	if err != nil {
