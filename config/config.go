@@ -54,7 +54,7 @@ type Config struct {
 	ServerURL         string        `koanf:"server_url"`         // refused until that backend is built, as is APIKey
 	APIKey            string        `koanf:"api_key"`            // a secret
 	ConnectionTimeout time.Duration `koanf:"connection_timeout"` // 0: that of the backend
-	RequestTimeout    time.Duration `koanf:"request_timeout"`    // 0: none
+	RequestTimeout    time.Duration `koanf:"request_timeout"`    // of calls that answer at once; 0: that of the backend
 
 	OutputBytes          int64         `koanf:"limits.output_bytes"`
 	CodeBytes            int64         `koanf:"limits.code_bytes"`

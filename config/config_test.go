@@ -314,7 +314,7 @@ func TestLoad_TellsWhatIsNewlyEffective(t *testing.T) {
 		want    []string
 	}{
 		"none":                  {environ: []string{"MSB_LOG_FORMAT=", "MSB_MAX_SESSIONS=3"}},
-		"all":                   {environ: all, want: []string{"MSB_SESSION_CLEANUP_INTERVAL", "MSB_MAX_TOTAL_CPU_CORES", "MSB_MAX_EXECUTION_TIME", "MSB_ENABLE_VOLUME_MAPPING", "MSB_LOG_FORMAT", "MSB_CONNECTION_TIMEOUT", "MSB_REQUEST_TIMEOUT"}},
+		"all":                   {environ: all, want: []string{"MSB_SESSION_CLEANUP_INTERVAL", "MSB_MAX_TOTAL_CPU_CORES", "MSB_MAX_EXECUTION_TIME", "MSB_ENABLE_VOLUME_MAPPING", "MSB_CONNECTION_TIMEOUT", "MSB_REQUEST_TIMEOUT", "MSB_LOG_FORMAT"}},
 		"another name wins":     {environ: []string{"MSB_SESSION_CLEANUP_INTERVAL=20", "MSB_CLEANUP_INTERVAL=30"}},
 		"meant, as in our file": {file: "log: {format: json}"},
 	} {

@@ -164,7 +164,7 @@ func TestLoad_RevivedInAnEnvFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"MSB_LOG_FORMAT", "MSB_REQUEST_TIMEOUT"}, report.NewlyEffective); diff != "" {
+	if diff := cmp.Diff([]string{"MSB_REQUEST_TIMEOUT", "MSB_LOG_FORMAT"}, report.NewlyEffective); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{".env"}, report.EnvFiles); diff != "" {

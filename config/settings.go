@@ -21,7 +21,7 @@ type setting struct {
 	switches bool   // the flag needs no value
 	flagOnly bool   // it is of one start, so neither a file nor the environment has it
 	secret   bool   // never shown
-	reload   bool   // SIGHUP changes it in a daemon that runs
+	reload   bool   // SIGHUP changes it: the daemon's reloader applies it to what runs
 	revived  string // the variable that the original documented and did not read
 	ours     bool   // unknown to the original
 	help     string
@@ -104,15 +104,15 @@ func theirSettings() []setting {
 			help:    "seconds between two looks for idle sessions; less than the session timeout",
 		},
 		{
-			key: "sandbox_start_timeout", group: sandboxes, env: names("MSB_SANDBOX_START_TIMEOUT"), initial: "180.0", rule: fraction(year), reload: true,
+			key: "sandbox_start_timeout", group: sandboxes, env: names("MSB_SANDBOX_START_TIMEOUT"), initial: "180.0", rule: fraction(year),
 			help: "seconds that a sandbox may take to start",
 		},
 		{
-			key: "execution_timeout", group: executions, env: names("MSB_EXECUTION_TIMEOUT"), initial: "300", rule: seconds(1, year), reload: true,
+			key: "execution_timeout", group: executions, env: names("MSB_EXECUTION_TIMEOUT"), initial: "300", rule: seconds(1, year),
 			help: "seconds that a call may run which names no timeout",
 		},
 		{
-			key: "orphan_cleanup_interval", group: sandboxes, env: names("MSB_ORPHAN_CLEANUP_INTERVAL"), initial: "600", rule: seconds(1, year), reload: true,
+			key: "orphan_cleanup_interval", group: sandboxes, env: names("MSB_ORPHAN_CLEANUP_INTERVAL"), initial: "600", rule: seconds(1, year),
 			help: "seconds between two looks for sandboxes of ours that no session owns",
 		},
 		{
@@ -183,28 +183,28 @@ func ourSessions() []setting {
 			help: "seconds that such a call may wait; 0 refuses it at once",
 		},
 		{
-			key: "max_execution_time", group: executions, env: names("MSB_MAX_EXECUTION_TIME"), initial: "1800", rule: seconds(1, year), reload: true,
+			key: "max_execution_time", group: executions, env: names("MSB_MAX_EXECUTION_TIME"), initial: "1800", rule: seconds(1, year),
 			revived: "MSB_MAX_EXECUTION_TIME",
 			help:    "seconds that any call may ask for",
 		},
 		{
-			key: "limits.output_bytes", group: executions, initial: "4MiB", rule: bytes(4<<10, 64<<20), reload: true,
+			key: "limits.output_bytes", group: executions, initial: "4MiB", rule: bytes(4<<10, 64<<20),
 			help: "output kept of one execution; what is beyond is counted",
 		},
 		{
-			key: "limits.code_bytes", group: executions, initial: "1MiB", rule: bytes(1<<10, 2<<20), reload: true,
+			key: "limits.code_bytes", group: executions, initial: "1MiB", rule: bytes(1<<10, 2<<20),
 			help: "largest piece of code",
 		},
 		{
-			key: "limits.queue", group: executions, initial: "16", rule: whole(1, 1024), reload: true,
+			key: "limits.queue", group: executions, initial: "16", rule: whole(1, 1024),
 			help: "calls that may wait in one session",
 		},
 		{
-			key: "limits.commands", group: executions, initial: "8", rule: whole(1, 256), reload: true,
+			key: "limits.commands", group: executions, initial: "8", rule: whole(1, 256),
 			help: "commands that run at once in one session",
 		},
 		{
-			key: "limits.queue_wait", group: executions, initial: "120", rule: seconds(1, 86400), reload: true,
+			key: "limits.queue_wait", group: executions, initial: "120", rule: seconds(1, 86400),
 			help: "seconds that a call may wait for its turn",
 		},
 	}
@@ -216,6 +216,16 @@ func ourSandboxes() []setting {
 			key: "volume_mapping", group: sandboxes, env: names("MSB_ENABLE_VOLUME_MAPPING"), initial: "true", rule: boolean(),
 			revived: "MSB_ENABLE_VOLUME_MAPPING",
 			help:    "off drops all volumes",
+		},
+		{
+			key: "connection_timeout", group: sandboxes, env: names("MSB_CONNECTION_TIMEOUT"), rule: seconds(1, year), unset: "that of the backend",
+			revived: "MSB_CONNECTION_TIMEOUT",
+			help:    "seconds that reaching a new sandbox may take",
+		},
+		{
+			key: "request_timeout", group: sandboxes, env: names("MSB_REQUEST_TIMEOUT"), rule: seconds(1, year), unset: "that of the backend",
+			revived: "MSB_REQUEST_TIMEOUT",
+			help:    "seconds that a call to a sandbox may take which is to answer at once; executions have their own",
 		},
 		{
 			key: "allow_unenforced_limits", group: sandboxes, flag: "allow-unenforced-limits", switches: true, initial: "false", rule: boolean(),
@@ -235,16 +245,15 @@ func ourSandboxes() []setting {
 	}
 }
 
-// ourRequests are bounds on clients. The server of connections takes its own
-// when it starts, so those cannot be reloaded.
+// ourRequests are bounds on clients.
 func ourRequests() []setting {
 	return []setting{
 		{
-			key: "limits.body_bytes", group: requests, initial: "4MiB", rule: bytes(4<<10, 64<<20), reload: true,
+			key: "limits.body_bytes", group: requests, initial: "4MiB", rule: bytes(4<<10, 64<<20),
 			help: "largest request; room for the largest code at least",
 		},
 		{
-			key: "limits.body_timeout", group: requests, initial: "30", rule: seconds(1, 3600), reload: true,
+			key: "limits.body_timeout", group: requests, initial: "30", rule: seconds(1, 3600),
 			help: "seconds that a client may take to send a request's body",
 		},
 		{
@@ -281,7 +290,7 @@ func ourDaemon(d directories) []setting {
 			help: "begin with nothing left of earlier daemons",
 		},
 		{
-			key: "shutdown.drain_timeout", group: daemon, initial: "8", rule: seconds(1, 3600), reload: true,
+			key: "shutdown.drain_timeout", group: daemon, initial: "8", rule: seconds(1, 3600),
 			help: "seconds that sessions get to end when the daemon stops",
 		},
 	}
@@ -326,16 +335,6 @@ func ourServer() []setting {
 		{
 			key: "api_key", group: server, env: names("MSB_API_KEY"), unset: "none", rule: word(), secret: true,
 			help: "the key to it; refused, as this backend is not built yet",
-		},
-		{
-			key: "connection_timeout", group: server, env: names("MSB_CONNECTION_TIMEOUT"), rule: seconds(1, year), unset: "that of the backend",
-			revived: "MSB_CONNECTION_TIMEOUT",
-			help:    "seconds that a connection to it may take",
-		},
-		{
-			key: "request_timeout", group: server, env: names("MSB_REQUEST_TIMEOUT"), rule: seconds(1, year), unset: "no limit",
-			revived: "MSB_REQUEST_TIMEOUT",
-			help:    "seconds that one request to it may take; never less than the execution asks for",
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -83,8 +84,9 @@ func (r *room) clone() room {
 // line, idle in order of last use. Nobody overtakes but those whom only the
 // number of their own sessions holds up, and nothing is evicted for somebody
 // whom it would not help.
-func (r room) plan(wants, idle []claim) (admit, evict []int) {
-	r = r.clone()
+func (r *room) plan(wants, idle []claim) (admit, evict []int) {
+	now := r.clone()
+	r = &now
 	var rest []int
 	stuck := false // somebody waits whom nobody may overtake
 	for i, want := range wants {
@@ -99,7 +101,7 @@ func (r room) plan(wants, idle []claim) (admit, evict []int) {
 	evictions := evictions{idle: idle, taken: make([]bool, len(idle))}
 	if len(rest) > 0 && r.host <= 0 {
 		if len(r.going) == 0 && !r.relieved {
-			evictions.pick(&r, wants[rest[0]]) // how much it frees is seen when it is gone
+			evictions.pick(r, wants[rest[0]]) // how much it frees is seen when it is gone
 		}
 		return admit, evictions.chosen
 	}
@@ -108,12 +110,13 @@ func (r room) plan(wants, idle []claim) (admit, evict []int) {
 	}
 	for _, i := range rest {
 		then, after := r.clone(), evictions.clone()
-		for !then.fits(wants[i]) && after.pick(&then, wants[i]) {
+		for more := true; more && !then.fits(wants[i]); {
+			more = after.pick(&then, wants[i])
 		}
 		switch {
 		case then.fits(wants[i]):
 			then.take(wants[i])
-			r, evictions = then, after
+			now, evictions = then, after
 		case !r.hasAll(wants[i].owner):
 			return admit, evictions.chosen
 		}
@@ -128,10 +131,8 @@ type evictions struct {
 	chosen []int // in order of choice
 }
 
-func (e evictions) clone() evictions {
-	e.taken = append([]bool(nil), e.taken...)
-	e.chosen = append([]int(nil), e.chosen...)
-	return e
+func (e *evictions) clone() evictions {
+	return evictions{idle: e.idle, taken: slices.Clone(e.taken), chosen: slices.Clone(e.chosen)}
 }
 
 // pick chooses one more to make room for a want: of the owner who holds most,

@@ -116,7 +116,7 @@ func TestOverview_CountsStates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[sandbox.Status]int{
+		want := map[sandbox.Status]int{ //nolint:exhaustive // no others
 			sandbox.StatusReady: 1, sandbox.StatusRunning: 1, sandbox.StatusCreating: 1, sandbox.StatusWaiting: 1,
 		}
 		if diff := cmp.Diff(want, o.States); diff != "" {

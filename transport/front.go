@@ -144,5 +144,5 @@ func writeDetail(w http.ResponseWriter, status int, detail string) {
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // it is JSON and sent as JSON; a client that is gone needs no answer
+	_, _ = w.Write(body) // a client that is gone needs no answer
 }

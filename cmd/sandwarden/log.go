@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -29,10 +30,14 @@ type logOptions struct {
 
 // logOptionsOf are the parts of a configuration that the log follows.
 func logOptionsOf(c config.Config) logOptions {
-	return logOptions{
+	o := logOptions{
 		Level: c.LogLevel, Format: c.LogFormat, Plain: !c.LogStructured, Quiet: !c.LogConsole,
 		File: c.LogFile, MaxSize: c.LogMaxSize, Backups: c.LogBackups,
 	}
+	if c.LogMaxSize == 0 || c.LogBackups == 0 { // as in the original, the file is then never put aside
+		o.MaxSize = math.MaxInt64 >> 20 << 20
+	}
+	return o
 }
 
 // logs are the log of the daemon: the console and a file, which have one level.

@@ -57,7 +57,7 @@ func newLogFile(o *logOptions, tell func(path string, err error)) *logFile {
 // whoever cuts or writes it meanwhile. What fails here is told by the first line.
 func (f *logFile) begin() {
 	_ = os.MkdirAll(filepath.Dir(f.path), logDirectoryMode)
-	if made, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, logFileMode); err == nil { //nolint:gosec // a group may read it
+	if made, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, logFileMode); err == nil {
 		_ = made.Chmod(logFileMode) // a umask does not know who is to read it
 		_ = made.Close()
 	}

@@ -67,7 +67,7 @@ func TestScript(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePort, "ready": ready, "signal": sendSignal, "connect": connect,
+			"freeport": freePort, "ready": ready, "signal": sendSignal, "connect": connect, "logged": logged,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -104,6 +104,18 @@ func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not run", args[1])
+}
+
+// logged FILE TEXT waits until a file has a text.
+func logged(ts *testscript.TestScript, _ bool, args []string) {
+	for range 600 {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(data), args[1]) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s never has %q", args[0], args[1])
 }
 
 // connect PORT opens a connection that says nothing until the script ends.

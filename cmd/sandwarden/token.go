@@ -13,6 +13,7 @@ import (
 	"github.com/sandwarden/sandwarden/transport/token"
 )
 
+//nolint:gosec // there is no token in it
 const tokenUsage = `Usage:
   sandwarden token new NAME       make a token for a principal, and print it: it is shown once
   sandwarden token list           list the tokens, by what finds them
@@ -79,7 +80,7 @@ func (p *program) listTokens(file string) error {
 		return explained(err)
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "PRINCIPAL\tID\tMADE") //nolint:errcheck // Flush tells
+	fmt.Fprintln(table, "PRINCIPAL\tID\tMADE")
 	for _, e := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", e.Principal, e.ID, e.Made.Format(time.DateOnly)) //nolint:errcheck // Flush tells
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -47,18 +48,18 @@ func (b *Backend) checkVolumes() error {
 
 // checkSource looks at the folder of the host.
 func (b *Backend) checkSource(v sandbox.Volume) (volume, error) {
-	real, err := filepath.Abs(v.HostPath)
+	folder, err := filepath.Abs(v.HostPath)
 	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
+		folder, err = filepath.EvalSymlinks(folder)
 	}
 	if err != nil {
 		return volume{}, volumeError(v, "it is not there, or cannot be reached", "make the folder, or correct its path")
 	}
-	stat, err := os.Stat(real)
+	stat, err := os.Stat(folder)
 	if err != nil || !stat.IsDir() {
 		return volume{}, volumeError(v, "it is no folder", "name a folder")
 	}
-	if why := b.badSource(real); why != "" {
+	if why := b.badSource(folder); why != "" {
 		return volume{}, volumeError(v, why, "name a folder that holds nothing but what is to be shared")
 	}
 	ids, ok := stat.Sys().(*syscall.Stat_t)
@@ -66,22 +67,22 @@ func (b *Backend) checkSource(v sandbox.Volume) (volume, error) {
 		return volume{}, volumeError(v, "its owner is not known", "use a file system of Linux")
 	}
 	return volume{
-		status: sandbox.VolumeStatus{Volume: v}, real: real, owner: setup.Owner{UID: int(ids.Uid), GID: int(ids.Gid)},
+		status: sandbox.VolumeStatus{Volume: v}, real: folder, owner: setup.Owner{UID: int(ids.Uid), GID: int(ids.Gid)},
 	}, nil
 }
 
 // badSource says why a folder must not be shared.
-func (b *Backend) badSource(real string) string {
-	if real == "/" {
+func (b *Backend) badSource(folder string) string {
+	if folder == "/" {
 		return "it is the whole host"
 	}
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
-		if real == dir || isBelow(real, dir) {
+		if folder == dir || isBelow(folder, dir) {
 			return "it is the kernel's"
 		}
 	}
 	for _, dir := range []string{b.opts.StateDir, b.opts.RuntimeDir} {
-		if own, err := filepath.EvalSymlinks(dir); err == nil && (real == own || isBelow(real, own) || isBelow(own, real)) {
+		if own, err := filepath.EvalSymlinks(dir); err == nil && (folder == own || isBelow(folder, own) || isBelow(own, folder)) {
 			return "it holds what is the daemon's own"
 		}
 	}
@@ -144,7 +145,7 @@ func (b *Backend) pinVolumes() error {
 }
 
 func (b *Backend) volumePath(i int) string {
-	return filepath.Join(b.nest.dir, ".volumes", fmt.Sprint(i))
+	return filepath.Join(b.nest.dir, ".volumes", strconv.Itoa(i))
 }
 
 // pin binds one folder without what is mounted below it.

@@ -15,6 +15,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -128,11 +129,11 @@ func parseLine(line string) (e Entry, err error) {
 		return e, fmt.Errorf("want a principal, an id, a hash and a day, got %d fields", len(fields))
 	}
 	if checkPrincipal(fields[0]) != nil {
-		return e, fmt.Errorf("the principal is not a name")
+		return e, errors.New("the principal is not a name")
 	}
 	e.Principal, e.ID = sandbox.Principal(fields[0]), fields[1]
 	if id, err := hex.DecodeString(e.ID); err != nil || len(id) != idSize {
-		return e, fmt.Errorf("the id is not one of a token")
+		return e, errors.New("the id is not one of a token")
 	}
 	digest, ok := strings.CutPrefix(fields[2], "sha256:")
 	sum, err := hex.DecodeString(digest)
@@ -141,7 +142,7 @@ func parseLine(line string) (e Entry, err error) {
 	}
 	copy(e.Hash[:], sum)
 	if e.Made, err = time.Parse(time.DateOnly, fields[3]); err != nil {
-		return e, fmt.Errorf("the day is not one, as 2026-01-31")
+		return e, errors.New("the day is not one, as 2026-01-31")
 	}
 	return e, nil
 }
