@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 
 // A Config is what the daemon is told. Its values are checked.
 type Config struct {
+	Files []string `koanf:"-"` // that it was read from
+
 	Transport      string   `koanf:"transport"` // "streamable-http" or "stdio"
 	Host           string   `koanf:"host"`
 	Port           int      `koanf:"port"`
@@ -152,6 +155,10 @@ func Load(s Sources) (Config, Report, error) {
 	report := r.report()
 	if len(r.faults) > 0 {
 		return Config{}, report, &Error{Faults: r.faults}
+	}
+	config.Files = r.envFiles
+	if r.file != "" {
+		config.Files = append(slices.Clone(r.envFiles), r.file)
 	}
 	return config, report, nil
 }

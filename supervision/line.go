@@ -56,12 +56,16 @@ func (s *state) place(sl *slot) *sandbox.Line {
 // makeWay lets an owner into a line that is full, where another has more in it:
 // that one's last has to go. It tells whether there is a place now.
 func (s *state) makeWay(c actor.Context, owner sandbox.Principal, now room) bool {
-	if len(s.queue) < s.opts.AdmissionQueue {
-		return true
-	}
-	waiting := map[sandbox.Principal]int{}
+	s.forsake()
+	waiting, held := map[sandbox.Principal]int{}, 0 // held up by the number of their own sessions alone
 	for _, sl := range s.queue {
 		waiting[sl.spec.Owner]++
+		if now.hasAll(sl.spec.Owner) {
+			held++
+		}
+	}
+	if len(s.queue)-held < s.opts.AdmissionQueue && (len(s.queue) < s.opts.AdmissionQueue || !now.hasAll(owner)) {
+		return true
 	}
 	var last *slot
 	for _, sl := range s.queue {

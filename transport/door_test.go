@@ -3,6 +3,8 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/token"
 	"github.com/sandwarden/sandwarden/transport/transporttest"
 )
@@ -160,5 +163,64 @@ func TestRequestID(t *testing.T) {
 		if want != "" && got != want || want == "" && (len(got) != 16 || got == sent) {
 			t.Errorf("%q comes back as %q", sent, got)
 		}
+	}
+}
+
+// The attack: who has no token announces a body and never sends it, to hold a
+// connection for ever.
+func TestDoor_SlowStrangers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	if _, err := token.Add(path, "alice", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := token.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, &transporttest.Sessions{}, transport.Options{ReadTimeout: 50 * time.Millisecond, Policy: transport.Policy{Keeper: keeper}})
+	for _, line := range []string{"POST /mcp", "POST /v1/sessions", "GET /health", "GET /"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, line+" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil { // it is answered or not, and closed
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// One principal cannot take all streams.
+func TestDoor_Shares(t *testing.T) {
+	shares := door.NewShares(4)
+	for range 2 {
+		if !shares.Take("alice") {
+			t.Fatal("alice may have two")
+		}
+	}
+	if shares.Take("alice") {
+		t.Error("alice has three")
+	}
+	for range 2 {
+		if !shares.Take("bob") {
+			t.Error("bob has none left")
+		}
+	}
+	if shares.Take("carol") {
+		t.Error("five of four")
+	}
+	shares.Give("alice")
+	if !shares.Take("alice") {
+		t.Error("what is given back is gone")
+	}
+	alone := door.NewShares(2)
+	if !alone.Take("") || !alone.Take("") || alone.Take("") {
+		t.Error("without principals there are no halves")
 	}
 }

@@ -85,6 +85,9 @@ func (o Options) withDefaults() Options {
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 30 * time.Second
 	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = 30 * time.Second
+	}
 	return o
 }
 
@@ -148,6 +151,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.answered(r, seen, time.Now())
 	w = seen
 	defer h.recovered(w, r)
+	if r.ContentLength != 0 { // net/http reads a body to its end before it sends an answer; writers of tests have no deadlines
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.options.ReadTimeout))
+	}
 	policy := h.policy.Load()
 	if reason, refusal := policy.foreign(r); refusal != "" {
 		h.turnedAway(r, reason, refusal)

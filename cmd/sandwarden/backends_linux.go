@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
 		OrphanInterval:  c.OrphanInterval,
 		ConnectTimeout:  c.ConnectionTimeout,
 		Volumes:         c.Volumes,
+		Trusted:         trusted(c),
+		Secret:          secrets(c),
 		AllowUnenforced: c.AllowUnenforcedLimits,
 		Logger:          logger.With("part", "native"),
 	}
@@ -94,7 +97,29 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.print(fmt.Sprintf("ended %d sandboxes\n", ended))
+	left, err := purgeLines(ctx, c, p.logger(c))
+	if err != nil {
+		return err
+	}
+	return p.print(fmt.Sprintf("ended %d sandboxes\n", ended+left))
+}
+
+// purgeLines ends what daemons of single clients left that were killed: each had
+// directories of its own, which nobody has locked any more.
+func purgeLines(ctx context.Context, c config.Config, logger *slog.Logger) (ended int, err error) {
+	names, err := filepath.Glob(filepath.Join(c.StateDir, "stdio-*"))
+	for _, name := range names {
+		own := c
+		own.StateDir, own.RuntimeDir = name, filepath.Join(c.RuntimeDir, filepath.Base(name))
+		locks, lockErr := lockDirectories(own.StateDir, own.RuntimeDir)
+		if lockErr != nil {
+			continue // its daemon lives
+		}
+		n, purgeErr := native.Purge(ctx, nativeOptions(own, logger))
+		ended += n
+		err = errors.Join(err, purgeErr, locks.release(), forget(own))
+	}
+	return ended, err
 }
 
 // doctor says what this host can enforce.
@@ -158,4 +183,27 @@ func hostSessions(connections int) int {
 		}
 	}
 	return int(max(min(most, userIDs), 1))
+}
+
+// trusted are the files that this program believes at its next start, also
+// those that are not there yet.
+func trusted(c config.Config) []string {
+	files := append([]string{"sandwarden.yaml", ".env", c.TLSCert, c.LogFile}, c.Files...)
+	if self, err := os.Executable(); err == nil {
+		files = append(files, self)
+	}
+	return absolute(files)
+}
+
+// secrets are files that nobody but the daemon may see.
+func secrets(c config.Config) []string { return absolute([]string{c.TokensFile, c.TLSKey}) }
+
+func absolute(files []string) []string {
+	var all []string
+	for _, file := range files {
+		if path, err := filepath.Abs(file); err == nil && file != "" {
+			all = append(all, path)
+		}
+	}
+	return all
 }

@@ -197,7 +197,6 @@ func TestStdio(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	machine.daemonOf(filepath.Join(p.state, "stdio-"+strconv.Itoa(cmd.Process.Pid)))
 	for _, line := range []string{
 		`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`,
 		`{"jsonrpc":"2.0","method":"notifications/initialized"}`, toolCall("execute_code", map[string]any{"code": "print('x' * 3)\n40 + 2"}),

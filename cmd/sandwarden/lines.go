@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/sandwarden/sandwarden/config"
 )
@@ -35,9 +34,15 @@ func (d *daemon) startLines(ctx context.Context, in io.Reader, out io.Writer) <-
 // privately gives a daemon of one client directories of its own, below those
 // of the configuration: there may be one for each client.
 func privately(c config.Config) (config.Config, error) {
-	own := "stdio-" + strconv.Itoa(os.Getpid())
-	c.StateDir, c.RuntimeDir = filepath.Join(c.StateDir, own), filepath.Join(c.RuntimeDir, own)
-	return c, forget(c) // of a process that had our number before
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return c, err
+	}
+	own, err := os.MkdirTemp(c.StateDir, "stdio-") // a name that no other daemon has, wherever it runs
+	if err != nil {
+		return c, err
+	}
+	c.StateDir, c.RuntimeDir = own, filepath.Join(c.RuntimeDir, filepath.Base(own))
+	return c, nil
 }
 
 // forget removes them.

@@ -97,6 +97,11 @@ func reopen(ctx context.Context, log *logs) {
 // apply puts what can be changed into effect, each part for itself.
 func (r *reloader) apply(ctx context.Context, next config.Config) error {
 	var errs []error
+	next.Host, next.Port, next.InsecureListen = r.config.Host, r.config.Port, r.config.InsecureListen // where we listen is fixed
+	if next.TokensFile == "" && r.config.TokensFile != "" && !r.config.InsecureListen && !config.IsLoopback(r.config.Host) {
+		next.TokensFile = r.config.TokensFile
+		errs = append(errs, errors.New("the daemon listens beyond this machine, so tokens stay needed until it is started anew"))
+	}
 	if policy, err := policyOf(next); err != nil {
 		errs = append(errs, err)
 	} else {

@@ -24,10 +24,7 @@ type block struct {
 	want       string
 }
 
-var (
-	fence  = regexp.MustCompile("(?s)\n( *)```([a-z]+)\n(.*?)\n *```\n( *<!-- (expect|fails): (.*?) -->)?")
-	indent = regexp.MustCompile(`(?m)^ *`)
-)
+var fence = regexp.MustCompile("(?s)\n( *)```([a-z]+)\n(.*?)\n *```\n( *<!-- (expect|fails): (.*?) -->)?")
 
 // blocksOf returns the fenced blocks of a text.
 func blocksOf(text string) []block {
@@ -81,7 +78,7 @@ func newOperator(t *testing.T) *operator {
 		}
 	}
 	bin := filepath.Join(p.home, "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil { //nolint:gosec // programs are for all
+	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range append(oldNames(), "sandwarden") {
@@ -91,7 +88,7 @@ func newOperator(t *testing.T) *operator {
 	}
 	// On a host of ours alone pgrep finds this daemon and what it started; here
 	// there may be others, of other tests, which must not be ended.
-	if err := os.WriteFile(filepath.Join(bin, "pgrep"), []byte(onlyOurs), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "pgrep"), []byte(onlyOurs), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	o := &operator{

@@ -41,6 +41,9 @@ type Options struct {
 	// ConnectTimeout bounds reaching the agent of a new sandbox; 30 s when zero.
 	ConnectTimeout time.Duration
 	Volumes        []sandbox.Volume // that every sandbox sees
+	// Trusted are files that the daemon believes, there or not: no sandbox may
+	// write where they are. Secret ones no sandbox may even see.
+	Trusted, Secret []string
 	// AllowUnenforced lets sandboxes start though this user cannot have all
 	// limits. What is missing is in [sandbox.Capabilities].
 	AllowUnenforced bool

@@ -21,6 +21,13 @@ func (b *Backend) watchOrphans(ctx context.Context) {
 	b.burials.Go(func() { // ends with the backend
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
+		go func() { // ends with ctx
+			select {
+			case <-b.closing:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		ticker := time.NewTicker(b.opts.OrphanInterval)
 		defer ticker.Stop()
 		for {

@@ -77,10 +77,10 @@ func (r records) list() ([]record, error) {
 			continue // it ended just now
 		}
 		var rec record
-		if err == nil {
-			err = json.Unmarshal(data, &rec)
+		if err != nil {
+			return nil, err // of this moment: the record may be good
 		}
-		if err != nil || string(rec.ID)+".json" != filepath.Base(name) {
+		if err := json.Unmarshal(data, &rec); err != nil || string(rec.ID)+".json" != filepath.Base(name) {
 			_ = os.Rename(name, strings.TrimSuffix(name, ".json")+".broken")
 			continue
 		}

@@ -59,7 +59,7 @@ func (b *Backend) checkSource(v sandbox.Volume) (volume, error) {
 	if err != nil || !stat.IsDir() {
 		return volume{}, volumeError(v, "it is no folder", "name a folder")
 	}
-	if why := b.badSource(folder); why != "" {
+	if why := b.badSource(folder, v.Access == sandbox.ReadOnly); why != "" {
 		return volume{}, volumeError(v, why, "name a folder that holds nothing but what is to be shared")
 	}
 	ids, ok := stat.Sys().(*syscall.Stat_t)
@@ -72,9 +72,25 @@ func (b *Backend) checkSource(v sandbox.Volume) (volume, error) {
 }
 
 // badSource says why a folder must not be shared.
-func (b *Backend) badSource(folder string) string {
+func (b *Backend) badSource(folder string, readOnly bool) string {
 	if folder == "/" {
 		return "it is the whole host"
+	}
+	for _, other := range b.volumes {
+		writable := !readOnly || other.status.Volume.Access != sandbox.ReadOnly
+		if writable && (isBelow(folder, other.real) || isBelow(other.real, folder)) {
+			return "it and another volume lie within one another, and a sandbox could put a link in the way"
+		}
+	}
+	for _, file := range b.opts.Secret {
+		if holds(folder, file) {
+			return "it holds a secret of the daemon"
+		}
+	}
+	for _, file := range append([]string{"/usr/x", "/etc/x", "/boot/x", "/lib/x", "/bin/x", "/sbin/x"}, b.opts.Trusted...) {
+		if !readOnly && (holds(folder, file) || isBelow(folder, "/etc") || isBelow(folder, "/usr")) {
+			return "a sandbox could change what the daemon or the host believes, as " + filepath.Base(file) + " there; say :ro, or share a folder below it"
+		}
 	}
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if folder == dir || isBelow(folder, dir) {
@@ -87,6 +103,19 @@ func (b *Backend) badSource(folder string) string {
 		}
 	}
 	return ""
+}
+
+// holds reports whether a file, there or not, lies in a folder or below it.
+func holds(folder, file string) bool {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(file))
+	if err != nil {
+		dir = filepath.Dir(file)
+	}
+	whole := filepath.Join(dir, filepath.Base(file))
+	if target, err := filepath.EvalSymlinks(file); err == nil && isBelow(target, folder) {
+		return true
+	}
+	return isBelow(whole, folder)
 }
 
 // badTarget says why a path inside cannot be that of a volume.

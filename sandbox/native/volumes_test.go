@@ -160,15 +160,23 @@ func TestVolumes_Refused(t *testing.T) {
 	if err := os.Symlink("/proc", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+	outer := t.TempDir()
+	inner := filepath.Join(outer, "inner")
+	if err := os.Mkdir(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	at := func(host, inside string) []sandbox.Volume { return []sandbox.Volume{{HostPath: host, Path: inside}} }
 	for name, volumes := range map[string][]sandbox.Volume{
 		"not there": at(dir+"/none", "/x"), "a file": at(file, "/x"), "all": at("/", "/x"), "the kernel's": at("/proc/sys", "/x"),
 		"the kernel's by a link": at(dir+"/link", "/x"), "our state": at(state, "/x"), "above our state": at(filepath.Dir(state), "/x"),
 		"no path": at(dir, "x"), "a path that goes up": at(dir, "/x/../etc"), "the root": at(dir, "/"), "over /usr": at(dir, "/usr"), "in /etc": at(dir, "/etc/x"),
 		"in /bin": at(dir, "/bin/x"), "in /proc": at(dir, "/proc/1"), "the drivers": at(dir, "/opt/sandwarden"), "work itself": at(dir, "/work"), "in tmp": at(dir, "/tmp/x"),
-		"twice": append(at(dir, "/x"), at(dir, "/x")...), "one in another": append(at(dir, "/x/y"), at(dir, "/x")...),
+		"with what we believe": at(dir, "/x"), "with a secret": {{HostPath: dir, Path: "/x", Access: sandbox.ReadOnly}}, "the host's programs": at("/usr/bin", "/x"),
+		"within another on the host": append(at(inner, "/x"), at(outer, "/y")...),
+		"twice":                      append(at(dir, "/x"), at(dir, "/x")...), "one in another": append(at(dir, "/x/y"), at(dir, "/x")...),
 	} {
-		b, err := native.New(t.Context(), native.Options{StateDir: state, RuntimeDir: t.TempDir(), Volumes: volumes, AllowUnenforced: ordinary()})
+		b, err := native.New(t.Context(), native.Options{StateDir: state, RuntimeDir: t.TempDir(), Volumes: volumes, AllowUnenforced: ordinary(),
+			Trusted: []string{filepath.Join(dir, ".env")}, Secret: []string{filepath.Join(dir, "sub", "key.pem")}})
 		if err == nil {
 			t.Errorf("%s: taken", name)
 			_ = b.Close(t.Context())

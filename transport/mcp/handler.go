@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	protocol "github.com/mark3labs/mcp-go/mcp"
@@ -32,7 +31,7 @@ type Handler struct {
 	table      *table
 	streams    *sse.Streams
 	detached   detached
-	inFlight   atomic.Int64
+	inFlight   *door.Shares
 	large      chan struct{} // a place in it is held while a large body is read
 }
 
@@ -47,6 +46,7 @@ func New(sessions Sessions, options Options) *Handler {
 		table:      newTable(options.MaxSessions, options.SessionTTL),
 		streams:    sse.NewStreams(options.MaxStreams),
 		detached:   detached{most: options.MaxCalls},
+		inFlight:   door.NewShares(options.MaxCalls),
 		large:      make(chan struct{}, options.MaxLarge),
 	}
 	h.discovered = h.discovery()
@@ -76,12 +76,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
-	if h.inFlight.Add(1) > int64(h.options.MaxCalls) {
-		h.inFlight.Add(-1)
+	who := door.Principal(r.Context())
+	if !h.inFlight.Take(who) {
 		h.tooBusy(w, nil)
 		return
 	}
-	defer h.inFlight.Add(-1)
+	defer h.inFlight.Give(who)
 	var m message
 	defer func() {
 		if v := recover(); v != nil {

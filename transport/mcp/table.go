@@ -29,8 +29,9 @@ type table struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	byID map[string]*list.Element // of *session
-	used *list.List               // the longest unused is last
+	byID map[string]*list.Element  // of *session
+	used *list.List                // the longest unused is last
+	held map[sandbox.Principal]int // how many are whose
 }
 
 // A session is one entry. All of it is guarded by the table's mutex, but id,
@@ -45,7 +46,7 @@ type session struct {
 }
 
 func newTable(most int, ttl time.Duration) *table {
-	return &table{ttl: ttl, max: most, now: time.Now, byID: make(map[string]*list.Element), used: list.New()}
+	return &table{ttl: ttl, max: most, now: time.Now, byID: make(map[string]*list.Element), used: list.New(), held: make(map[sandbox.Principal]int)}
 }
 
 // open makes a session. It returns false when the table is full of sessions
@@ -61,6 +62,7 @@ func (t *table) open(owner sandbox.Principal, version string) (*session, bool) {
 	}
 	s := &session{id: hex.EncodeToString(random[:]), version: version, owner: owner, last: t.now()}
 	t.byID[s.id] = t.used.PushFront(s)
+	t.held[owner]++
 	return s, true
 }
 
@@ -185,6 +187,9 @@ func (t *table) drop(e *list.Element) {
 	}
 	delete(t.byID, s.id)
 	t.used.Remove(e)
+	if t.held[s.owner]--; t.held[s.owner] == 0 {
+		delete(t.held, s.owner)
+	}
 }
 
 // dropExpired drops what is unused for too long, which is at the end.
@@ -194,13 +199,29 @@ func (t *table) dropExpired() {
 	}
 }
 
-// dropIdle drops the longest unused session that nothing runs in.
+// dropIdle drops the longest unused session that nothing runs in, of the owner
+// who has most: nobody pushes out the sessions of others.
 func (t *table) dropIdle() bool {
+	most := 0
+	for _, n := range t.held {
+		most = max(most, n)
+	}
+	var other *list.Element
 	for e := t.used.Back(); e != nil; e = e.Prev() {
-		if !of(e).busy() {
+		if of(e).busy() {
+			continue
+		}
+		if t.held[of(e).owner] == most {
 			t.drop(e)
 			return true
 		}
+		if other == nil {
+			other = e
+		}
 	}
-	return false
+	if other == nil {
+		return false
+	}
+	t.drop(other)
+	return true
 }

@@ -68,3 +68,23 @@ func TestSkip(t *testing.T) {
 		}
 	}
 }
+
+// One owner's sessions push out no other's.
+func TestTable_OwnersPushOutTheirOwn(t *testing.T) {
+	table := newTable(10, time.Hour)
+	hers, _ := table.open("alice", "v")
+	for range 100 {
+		if _, ok := table.open("bob", "v"); !ok {
+			t.Fatal("no room")
+		}
+	}
+	if _, ok := table.find("alice", hers.id); !ok {
+		t.Error("bob pushed out the session of alice")
+	}
+	if _, ok := table.find("bob", hers.id); ok {
+		t.Error("bob finds it")
+	}
+	if table.len() != 10 {
+		t.Errorf("%d sessions", table.len())
+	}
+}

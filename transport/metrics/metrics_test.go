@@ -82,7 +82,7 @@ func TestMetrics_ShowWhatTheyWereTold(t *testing.T) {
 	m := metrics.New(metrics.Options{Version: "1.2", Backend: "native", Templates: []string{"python", "mine"}})
 	handler := m.Handler(t.Context(), &numbers{overview: sandbox.Overview{
 		MaxSessions: 9, MemoryMB: 3, MaxMemoryMB: 8, CPUs: 2, HostTotal: 100, HostAvailable: 40, Used: 5,
-		States: map[sandbox.Status]int{sandbox.StatusReady: 2, sandbox.StatusWaiting: 1},
+		States: map[sandbox.Status]int{sandbox.StatusReady: 2, sandbox.StatusWaiting: 1}, //nolint:exhaustive // no others
 	}})
 	m.SessionAdmitted("mine", "small", time.Second)
 	m.SessionRefused("host_memory")
@@ -171,7 +171,7 @@ func TestMetrics_ShowTheRestWithoutAnOverview(t *testing.T) {
 // to write lines of their own into a scrape.
 func TestMetrics_DoNotGrowWithWhatClientsChoose(t *testing.T) {
 	m := metrics.New(metrics.Options{})
-	handler := m.Handler(t.Context(), &numbers{overview: sandbox.Overview{States: map[sandbox.Status]int{"evil": 1}}})
+	handler := m.Handler(t.Context(), &numbers{overview: sandbox.Overview{States: map[sandbox.Status]int{"evil": 1}}}) //nolint:exhaustive // no others
 	evil := func(i int) string { return fmt.Sprintf("evil %d\"}\n# HELP sandwarden_forged\n\xff\x00", i) }
 	tell := func(i int) {
 		name := evil(i)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sandwarden/sandwarden/transport/door"
 )
 
 // A Writer writes events to one client. Each write has a deadline of its own:
@@ -66,7 +68,7 @@ func Accepted(r *http.Request) bool {
 // Streams are the open streams of a server: at most so many, and all of them
 // ended by Close. Its methods may be called from many goroutines.
 type Streams struct {
-	most int
+	shares *door.Shares
 
 	mu     sync.Mutex
 	open   map[*int]context.CancelFunc
@@ -75,7 +77,7 @@ type Streams struct {
 
 // NewStreams returns a Streams that holds at most the given number.
 func NewStreams(most int) *Streams {
-	return &Streams{most: most, open: make(map[*int]context.CancelFunc)}
+	return &Streams{shares: door.NewShares(most), open: make(map[*int]context.CancelFunc)}
 }
 
 // Enter adds a stream. The context that it returns ends with the stream's end
@@ -84,7 +86,8 @@ func NewStreams(most int) *Streams {
 func (s *Streams) Enter(ctx context.Context) (stream context.Context, leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.open) >= s.most {
+	who := door.Principal(ctx)
+	if s.closed || !s.shares.Take(who) {
 		return nil, nil, false
 	}
 	stream, cancel := context.WithCancel(ctx)
@@ -92,6 +95,7 @@ func (s *Streams) Enter(ctx context.Context) (stream context.Context, leave func
 	s.open[key] = cancel
 	return stream, func() {
 		cancel()
+		s.shares.Give(who)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.open, key)

@@ -67,6 +67,9 @@ func (s *Store) Principal(text string) (sandbox.Principal, bool) {
 
 // Read returns the tokens of a file.
 func Read(path string) ([]Entry, error) {
+	if stat, err := os.Stat(path); err == nil && !stat.Mode().IsRegular() {
+		return nil, fault(path, "is no file", errors.New("opening it could take for ever"))
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fault(path, "cannot be read", err)
@@ -76,7 +79,7 @@ func Read(path string) ([]Entry, error) {
 	if err != nil {
 		return nil, fault(path, "cannot be read", err)
 	}
-	if stat.Mode().Perm()&0o022 != 0 && stat.Mode().IsRegular() {
+	if stat.Mode().Perm()&0o022 != 0 {
 		return nil, fault(path, "can be written by others than its owner", errors.New("run: chmod 600 "+path))
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))

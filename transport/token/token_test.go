@@ -114,6 +114,12 @@ func TestRead_Refuses(t *testing.T) {
 	if _, err := token.Open(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Error(err)
 	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.Open("/dev/null"); sandbox.KindOf(err) != sandbox.Invalid { // a pipe would be waited for, for ever
+		t.Error(err)
+	}
 	if _, err := token.Add(path, "a b", day); sandbox.KindOf(err) != sandbox.Invalid {
 		t.Error(err)
 	}
