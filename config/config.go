@@ -26,7 +26,7 @@ import (
 
 // A Config is what the daemon is told. Its values are checked.
 type Config struct {
-	Files []string `koanf:"-"` // that it was read from
+	Files []string `koanf:"files"` // that it was read from; no setting
 
 	Transport      string   `koanf:"transport"` // "streamable-http" or "stdio"
 	Host           string   `koanf:"host"`
@@ -144,6 +144,7 @@ func Load(s Sources) (Config, Report, error) {
 		return Config{}, Report{File: r.file, EnvFiles: r.envFiles, Warnings: r.warnings}, &Error{Faults: []string{err.Error()}}
 	}
 	typed, ours := r.parse()
+	typed["files"] = slices.DeleteFunc(append(slices.Clone(r.envFiles), r.file), func(name string) bool { return name == "" })
 	config, err := decode(typed)
 	if err != nil {
 		return Config{}, r.report(), &Error{Faults: []string{err.Error()}}
@@ -155,10 +156,6 @@ func Load(s Sources) (Config, Report, error) {
 	report := r.report()
 	if len(r.faults) > 0 {
 		return Config{}, report, &Error{Faults: r.faults}
-	}
-	config.Files = r.envFiles
-	if r.file != "" {
-		config.Files = append(slices.Clone(r.envFiles), r.file)
 	}
 	return config, report, nil
 }

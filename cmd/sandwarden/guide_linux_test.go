@@ -44,7 +44,7 @@ func TestGuide_ShellLines(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("the guide's lines are for bash")
 	}
-	if err := os.WriteFile(filepath.Join(o.home, "bin", "python"), []byte(asPython), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(o.home, "bin", "python"), []byte(asPython), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	o.environ = append(o.environ, "MSB_LOG_FILE="+filepath.Join(o.home, "log", "mcp-server.log"))

@@ -175,8 +175,10 @@ func TestVolumes_Refused(t *testing.T) {
 		"within another on the host": append(at(inner, "/x"), at(outer, "/y")...),
 		"twice":                      append(at(dir, "/x"), at(dir, "/x")...), "one in another": append(at(dir, "/x/y"), at(dir, "/x")...),
 	} {
-		b, err := native.New(t.Context(), native.Options{StateDir: state, RuntimeDir: t.TempDir(), Volumes: volumes, AllowUnenforced: ordinary(),
-			Trusted: []string{filepath.Join(dir, ".env")}, Secret: []string{filepath.Join(dir, "sub", "key.pem")}})
+		b, err := native.New(t.Context(), native.Options{
+			StateDir: state, RuntimeDir: t.TempDir(), Volumes: volumes, AllowUnenforced: ordinary(),
+			Trusted: []string{filepath.Join(dir, ".env")}, Secret: []string{filepath.Join(dir, "sub", "key.pem")},
+		})
 		if err == nil {
 			t.Errorf("%s: taken", name)
 			_ = b.Close(t.Context())
