@@ -44,7 +44,7 @@ func TestLoad_Defaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Files: []string{},
+		Files:     []string{},
 		Transport: "streamable-http", Host: "localhost", Port: 8775, AllowedOrigins: []string{}, AllowedHosts: []string{},
 		DefaultFlavor: "small", SessionTimeout: 1800 * time.Second, CleanupInterval: time.Minute,
 		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute,
