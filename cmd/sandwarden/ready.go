@@ -21,7 +21,7 @@ func (p *program) announce(c config.Config, backend sandbox.Backend, logger *log
 		return
 	}
 	if c.LogFormat != "json" && !logger.quiet {
-		fmt.Fprint(p.stderr, readyText(url, backend)) //nolint:errcheck // the log may have no reader
+		fmt.Fprint(p.stderr, readyText(url, backend, c.TokensFile != "")) //nolint:errcheck // the log may have no reader
 		return
 	}
 	if err := backend.Ready(); err != nil {
@@ -33,7 +33,7 @@ func (p *program) announce(c config.Config, backend sandbox.Backend, logger *log
 }
 
 // readyText is what a person reads when the daemon is up.
-func readyText(url string, backend sandbox.Backend) string {
+func readyText(url string, backend sandbox.Backend, needsToken bool) string {
 	var b strings.Builder
 	able := backend.Capabilities()
 	if err := backend.Ready(); err != nil {
@@ -50,7 +50,11 @@ func readyText(url string, backend sandbox.Backend) string {
 			fmt.Fprintf(&b, "template %s cannot be used: %s\n", t.Template.Name, explain(t.Err))
 		}
 	}
-	fmt.Fprintf(&b, `try: curl -s %s/mcp -H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"execute_code","arguments":{"code":"print(6*7)"}}}'`+"\n", url)
+	authorization := ""
+	if needsToken {
+		authorization = `-H "Authorization: Bearer $TOKEN" `
+	}
+	fmt.Fprintf(&b, `try: curl -s %s/mcp %s-H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"execute_code","arguments":{"code":"print(6*7)"}}}'`+"\n", url, authorization)
 	return b.String()
 }
 

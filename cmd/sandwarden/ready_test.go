@@ -21,7 +21,7 @@ func TestReadyText(t *testing.T) {
 		"unready": {&sandboxtest.Fake{Unready: unready}, []string{"listening on http://localhost:8775/mcp", "no namespaces; run sandwarden doctor; (EPERM)"}, "curl"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := readyText("http://localhost:8775", test.backend)
+			got := readyText("http://localhost:8775", test.backend, false)
 			for _, want := range test.want {
 				if !strings.Contains(got, want) {
 					t.Errorf("%q lacks %q", got, want)
