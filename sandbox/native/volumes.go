@@ -87,9 +87,9 @@ func (b *Backend) badSource(folder string, readOnly bool) string {
 			return "it holds a secret of the daemon"
 		}
 	}
-	for _, file := range append([]string{"/usr/x", "/etc/x", "/boot/x", "/lib/x", "/bin/x", "/sbin/x"}, b.opts.Trusted...) {
-		if !readOnly && (holds(folder, file) || isBelow(folder, "/etc") || isBelow(folder, "/usr")) {
-			return "a sandbox could change what the daemon or the host believes, as " + filepath.Base(file) + " there; say :ro, or share a folder below it"
+	if !readOnly {
+		if why := b.badToWrite(folder); why != "" {
+			return why
 		}
 	}
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
@@ -100,6 +100,21 @@ func (b *Backend) badSource(folder string, readOnly bool) string {
 	for _, dir := range []string{b.opts.StateDir, b.opts.RuntimeDir} {
 		if own, err := filepath.EvalSymlinks(dir); err == nil && (folder == own || isBelow(folder, own) || isBelow(own, folder)) {
 			return "it holds what is the daemon's own"
+		}
+	}
+	return ""
+}
+
+// badToWrite says why sandboxes must not write in a folder.
+func (b *Backend) badToWrite(folder string) string {
+	for _, dir := range []string{"/usr", "/etc", "/boot", "/lib", "/bin", "/sbin"} {
+		if folder == dir || isBelow(folder, dir) || isBelow(dir, folder) {
+			return "a sandbox could change the host's own files; say :ro"
+		}
+	}
+	for _, file := range b.opts.Trusted {
+		if holds(folder, file) {
+			return "a sandbox could change what the daemon believes at its next start (" + filepath.Base(file) + "); say :ro, or share a folder beside it"
 		}
 	}
 	return ""
