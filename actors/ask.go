@@ -96,7 +96,8 @@ func Refusal(op, id string, err error) error {
 		refusal.Detail = "the caller's deadline passed"
 	case sandbox.Stopped:
 		refusal.Detail = "it has ended"
-	case sandbox.Other, sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Exhausted, sandbox.Unavailable:
+	case sandbox.Other, sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Exhausted, sandbox.Unavailable,
+		sandbox.Conflict, sandbox.NoSpace:
 		refusal.Detail = "an internal fault; it was logged, and the session goes on"
 		refusal.Remedy = "try again; report it if it comes back"
 	}

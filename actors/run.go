@@ -106,7 +106,7 @@ func (s *state) started(c actor.Context, m *started) {
 		return
 	}
 	switch sandbox.KindOf(v.startErr) {
-	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Exhausted, sandbox.Unavailable:
+	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Exhausted, sandbox.Unavailable, sandbox.Conflict, sandbox.NoSpace:
 		s.journal.refuse(m.of, v.startErr)
 		s.done(c, m.of)
 	case sandbox.Stopped: // its death is on its way

@@ -22,6 +22,8 @@ const (
 	Canceled                // the caller gave up
 	Stopped                 // the session or its sandbox ended
 	Unavailable             // the backend cannot run here or now; Remedy says what to do
+	Conflict                // it contradicts what was asked before
+	NoSpace                 // there is no room on the disk of the daemon to keep it
 )
 
 // String returns the kind's name in lower case, as logs and clients see it.
@@ -45,6 +47,10 @@ func (k Kind) String() string {
 		return "stopped"
 	case Unavailable:
 		return "unavailable"
+	case Conflict:
+		return "conflict"
+	case NoSpace:
+		return "no_space"
 	}
 	return "unknown"
 }

@@ -15,4 +15,9 @@ type Ref struct {
 type SessionQuery struct {
 	Owner Principal
 	Usage bool // with what each uses now, which costs a look at its sandbox
+
+	// Of those that have all of these alone; what is empty says nothing.
+	Labels   map[string]string
+	Template string
+	Status   Status
 }

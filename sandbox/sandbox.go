@@ -49,6 +49,8 @@ type Sandbox interface {
 	// WriteStdin writes what fits now at the offset, and returns how much that
 	// was. A nil data closes the execution's stdin.
 	WriteStdin(ctx context.Context, x ExecID, offset uint64, data []byte) (int, error)
+	// Transfer begins an operation on files. The end of ctx ends it.
+	Transfer(ctx context.Context, r FileRequest) (Transfer, error)
 	// Executions returns what the sandbox knows of its executions: those that
 	// run, and those whose last frame is not acknowledged.
 	Executions(ctx context.Context) ([]ExecState, error)

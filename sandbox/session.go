@@ -12,6 +12,11 @@ type SessionRequest struct {
 	Template string // empty is the default
 	Flavor   string // empty is the default
 	Env      []string
+
+	Dir         string            // working directory of its executions; empty is /work
+	IdleTimeout time.Duration     // after which it ends when nobody uses it; 0 is the default
+	MaxAge      time.Duration     // after which it ends in any case; 0 is never
+	Labels      map[string]string // of the caller, to find it by
 }
 
 // Ref is the session that is asked for.
@@ -24,7 +29,19 @@ type ExecRequest struct {
 	Code    string // exactly one of Code and Argv is set
 	Argv    []string
 	Dir     string
+	Vars    []string      // "K=V", of a command alone
 	Timeout time.Duration // of the run, counted from its start; 0 is the default
+
+	Key        string // idempotency key: it runs once in a session, whoever asks how often
+	Background bool   // what a command leaves behind may outlive it
+	Stdin      bool   // a command's stdin stays open for WriteStdin
+	// Detached work goes on when ctx of the call ends, and through a restart of
+	// the daemon. Work with a key or in the background is always detached.
+	Detached bool
+	// Patience is how long Execute waits, from the call on, before it returns
+	// with the result of work that still runs; 0 waits to the end.
+	Patience time.Duration
+
 	// Follow, when set, is called with each piece of output in order while the
 	// work runs, all of it, by the goroutine that called Execute. A slow Follow
 	// delays nothing but this call's own end.
@@ -45,10 +62,18 @@ type ExecResult struct {
 	Exit    Exit
 	Hint    string        // one line on why it failed and what to do; empty mostly
 	Waited  time.Duration // before the run began
+
+	Status   ExecStatus // queued or running after an early return, which has no Exit
+	Cursor   int64      // bytes of output up to here: where ReadOutput goes on
+	Omitted  int64      // bytes of output that are kept, and too many to be in here
+	Replayed bool       // an earlier call with the same key ran it
 }
 
-// Truncated reports whether output was dropped.
-func (r *ExecResult) Truncated() bool { return r.Exit.Dropped > 0 }
+// Over reports whether the execution has ended.
+func (r *ExecResult) Over() bool { return r.Status.Over() }
+
+// Truncated reports whether there was more output than is in the result.
+func (r *ExecResult) Truncated() bool { return r.Exit.Dropped > 0 || r.Omitted > 0 }
 
 // A Rich is a rich result: a figure, a table.
 type Rich struct {
@@ -71,6 +96,11 @@ type Session struct {
 	Usage      *Stats   // of its sandbox now; nil when nobody asked, or it cannot be told
 	Unenforced []string // limits that are not in force for it
 	Previous   *Ended   // the session of this name that ended within the hour
+
+	Dir         string            // working directory of its executions; empty is /work
+	Labels      map[string]string // of the caller; not to be changed
+	IdleTimeout time.Duration     // after which it ends when nobody uses it
+	Expires     time.Time         // when it ends in any case; zero is never
 }
 
 // An Ended is what is left of a session that ended.

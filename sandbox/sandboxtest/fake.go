@@ -409,3 +409,8 @@ func (b *fakeSandbox) put(f sandbox.Frame) bool {
 
 // String names the sandbox in the messages of a test.
 func (b *fakeSandbox) String() string { return fmt.Sprintf("fake %s", b.id) }
+
+// Transfer implements [sandbox.Sandbox].
+func (b *fakeSandbox) Transfer(context.Context, sandbox.FileRequest) (sandbox.Transfer, error) {
+	return nil, &sandbox.Error{Op: "transfer", ID: string(b.id), Kind: sandbox.Unsupported}
+}

@@ -240,6 +240,14 @@ func (b *faultySandbox) WriteStdin(ctx context.Context, x sandbox.ExecID, offset
 	return b.Sandbox.WriteStdin(ctx, x, offset, data)
 }
 
+// Transfer implements [sandbox.Sandbox].
+func (b *faultySandbox) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.Transfer, error) {
+	if err := b.spoil(ctx, "Transfer"); err != nil {
+		return nil, err
+	}
+	return b.Sandbox.Transfer(ctx, r)
+}
+
 // Executions implements [sandbox.Sandbox].
 func (b *faultySandbox) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
 	if err := b.spoil(ctx, "Executions"); err != nil {

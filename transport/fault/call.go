@@ -79,6 +79,13 @@ func ofKind(e *sandbox.Error, c *Call) *Fault {
 		return stopped(e, c)
 	case sandbox.Unavailable:
 		return unavailable(e, c)
+	case sandbox.Conflict:
+		return &Fault{Status: http.StatusConflict, Code: InvalidParams, Message: "Conflict: " + said(e, "it contradicts an earlier request")}
+	case sandbox.NoSpace:
+		return &Fault{
+			Status: http.StatusInsufficientStorage, Code: Internal, Message: "No space: " + said(e, "the server's disk is full"),
+			Data: data("RESOURCE_LIMIT_ERROR", "resource", "high", "", text("resource_type", "disk")),
+		}
 	case sandbox.Other:
 	}
 	return &Fault{Status: http.StatusInternalServerError, Code: Internal, Message: "Internal server error"}

@@ -100,10 +100,10 @@ func (h *Handler) log(ctx context.Context, op operation, f *fault.Fault, err err
 	switch kind {
 	case sandbox.Other:
 		level = slog.LevelError
-	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Canceled:
+	case sandbox.Invalid, sandbox.Unsupported, sandbox.NotFound, sandbox.Canceled, sandbox.Conflict:
 		h.options.Logger.DebugContext(ctx, "call refused", "tool", op.tool, "session", op.session, "kind", kind.String(), "err", err)
 		return
-	case sandbox.Exhausted, sandbox.Timeout, sandbox.Stopped, sandbox.Unavailable:
+	case sandbox.Exhausted, sandbox.Timeout, sandbox.Stopped, sandbox.Unavailable, sandbox.NoSpace:
 	}
 	code := ""
 	if f.Data != nil {

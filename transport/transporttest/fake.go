@@ -31,6 +31,9 @@ type Sessions struct {
 	names []sandbox.Ref
 	byID  map[sandbox.Ref]*entry
 	all   map[sandbox.Principal]*eventLog
+	execs map[sandbox.ExecID]*execution
+	order []*execution // as they were asked for
+	files map[sandbox.Ref]map[string][]byte
 	count int
 }
 
@@ -61,7 +64,11 @@ func (s *Sessions) open(r sandbox.SessionRequest) (*entry, bool, error) {
 		Template: sandbox.Templates()[0], Flavor: sandbox.Flavors()[0],
 		Created:  time.Date(2026, 1, 31, 15, 36, s.count, 526375000, time.Local),
 		LastUsed: time.Date(2026, 1, 31, 15, 36, s.count, 0, time.Local),
+		Dir:      r.Dir, Labels: r.Labels, IdleTimeout: r.IdleTimeout,
 	}}
+	if r.MaxAge > 0 {
+		e.session.Expires = e.session.Created.Add(r.MaxAge)
+	}
 	for _, t := range sandbox.Templates() {
 		if t.Name == r.Template {
 			e.session.Template = t
@@ -89,43 +96,6 @@ func (s *Sessions) Create(_ context.Context, r sandbox.SessionRequest) (sandbox.
 	return e.session, made, nil
 }
 
-// Execute does what Run says.
-func (s *Sessions) Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.ExecResult, error) {
-	s.mu.Lock()
-	e, made, err := s.open(r.SessionRequest)
-	if err != nil {
-		s.mu.Unlock()
-		return sandbox.ExecResult{}, err
-	}
-	result := sandbox.ExecResult{Exec: sandbox.ExecID(fmt.Sprintf("exec-%d", s.count)), Session: e.session, Created: made}
-	s.publish(e, sandbox.Event{Type: sandbox.ExecutionStarted, Exec: result.Exec})
-	s.mu.Unlock()
-	if r.Accepted != nil {
-		r.Accepted(result.Session, result.Exec)
-	}
-	follow := r.Follow
-	r.Follow = func(stream sandbox.Stream, data []byte) {
-		s.mu.Lock()
-		s.publish(e, sandbox.Event{Type: sandbox.Output, Exec: result.Exec, Stream: stream, Data: slices.Clone(data)})
-		s.mu.Unlock()
-		if follow != nil {
-			follow(stream, data)
-		}
-	}
-	run := s.Run
-	if run == nil {
-		run = echo
-	}
-	if err := run(ctx, r, &result); err != nil {
-		return sandbox.ExecResult{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	exit := result.Exit
-	s.publish(e, sandbox.Event{Type: sandbox.ExecutionFinished, Exec: result.Exec, Exit: &exit})
-	return result, nil
-}
-
 func echo(_ context.Context, r sandbox.ExecRequest, result *sandbox.ExecResult) error {
 	result.Stdout = []byte(r.Code + strings.Join(r.Argv, " ") + "\n")
 	r.Follow(sandbox.Stdout, result.Stdout)
@@ -139,11 +109,25 @@ func (s *Sessions) List(_ context.Context, q sandbox.SessionQuery) ([]sandbox.Se
 	defer s.mu.Unlock()
 	var all []sandbox.Session
 	for _, name := range s.names {
-		if name.Owner == q.Owner {
+		if name.Owner == q.Owner && wanted(&s.byID[name].session, &q) {
 			all = append(all, s.byID[name].session)
 		}
 	}
 	return all, s.Reject
+}
+
+func wanted(s *sandbox.Session, q *sandbox.SessionQuery) bool {
+	for name, value := range q.Labels {
+		if s.Labels[name] != value {
+			return false
+		}
+	}
+	return (q.Template == "" || q.Template == s.Template.Name) && (q.Status == "" || q.Status == s.Status)
+}
+
+// Touch finds a session.
+func (s *Sessions) Touch(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error) {
+	return s.Find(ctx, ref)
 }
 
 func (s *Sessions) find(ref sandbox.Ref) (*entry, error) {
