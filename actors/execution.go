@@ -32,11 +32,14 @@ const (
 // until it is finished; then only its caller holds it. Its address is its
 // token. What is below the line is guarded by the journal's mutex.
 type execution struct {
-	id      sandbox.ExecID
-	exec    sandbox.Exec // without its deadline
-	timeout time.Duration
-	queued  time.Time
-	done    chan struct{} // closed by the journal when the phase becomes finished
+	id       sandbox.ExecID
+	exec     sandbox.Exec // without its deadline
+	key      string       // idempotency key; empty mostly
+	detached bool         // it goes on when nobody waits for it
+	timeout  time.Duration
+	queued   time.Time
+	handed   chan struct{} // closed when Start has returned
+	done     chan struct{} // closed by the journal when the phase becomes finished
 
 	// ----
 	phase    phase
@@ -49,11 +52,18 @@ type execution struct {
 	err      error // why there is no exit: it never ran
 	stdout   joiner
 	stderr   joiner
-	output   transcript
-	rich     []sandbox.Rich
+	noted    int64 // bytes of text that were noted
+	spent    int64 // bytes of the ledger for it
+	cut      bool  // no more text is kept
+	dropped  int64 // bytes that were not
 	richSize int64
-	dropped  int64
-	wake     chan struct{} // closed when more was written; nil when nobody waits
+	// What is in the ledger, as far as an answer may hold it.
+	output    transcript
+	omitted   int64 // bytes of text that are in the ledger alone
+	total     int64 // bytes of text in the ledger
+	rich      []sandbox.Rich
+	richNoted int
+	wake      chan struct{} // closed when more was written; nil when nobody waits
 }
 
 // isCode tells whether it needs the kernel, which does one thing at a time.
@@ -195,21 +205,32 @@ func (j *journal) more(x *execution, at place) (sandbox.Stream, []byte, place, <
 	return "", nil, next, x.wake
 }
 
-// result is what became of a finished execution.
+// result is what became of an execution, or what is there of it now.
 func (j *journal) result(x *execution) (sandbox.ExecResult, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if x.err != nil {
 		return sandbox.ExecResult{Exec: x.id}, x.err
 	}
-	return sandbox.ExecResult{
-		Exec:   x.id,
-		Stdout: x.output.of(sandbox.Stdout),
-		Stderr: x.output.of(sandbox.Stderr),
-		Rich:   x.rich,
-		Exit:   x.exit,
-		Waited: x.begun.Sub(x.queued),
-	}, nil
+	r := sandbox.ExecResult{
+		Exec:    x.id,
+		Stdout:  x.output.of(sandbox.Stdout),
+		Stderr:  x.output.of(sandbox.Stderr),
+		Rich:    x.rich,
+		Cursor:  x.total,
+		Omitted: x.omitted,
+		Status:  sandbox.ExecRunning,
+	}
+	switch {
+	case x.phase == queued:
+		r.Status = sandbox.ExecQueued
+		r.Waited = time.Since(x.queued)
+		return r, nil
+	case x.phase == finished:
+		r.Exit, r.Status = x.exit, sandbox.StatusOf(&x.exit)
+	}
+	r.Waited = x.begun.Sub(x.queued)
+	return r, nil
 }
 
 // stir wakes who follows the execution.

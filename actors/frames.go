@@ -63,7 +63,7 @@ func known(cause sandbox.Cause) sandbox.Cause {
 	switch cause {
 	case sandbox.CauseNone, sandbox.CauseOOM, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CausePids,
 		sandbox.CauseDisk, sandbox.CauseSeccomp, sandbox.CauseEvicted, sandbox.CauseIdle, sandbox.CauseCrashed,
-		sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory:
+		sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory, sandbox.CauseExpired:
 		return cause
 	}
 	return sandbox.CauseCrashed

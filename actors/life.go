@@ -3,11 +3,13 @@ package actors
 import (
 	"time"
 
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
 // lose gives up the sandbox: what ran in it ends with the death's cause, but
-// for the execution of, which has its own. It tells whether box was ours.
+// for the execution of, which has its own. It tells whether box was ours. The
+// caller tells the parent before it lets those be told who wait.
 func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, cause sandbox.Cause) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -28,7 +30,7 @@ func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, 
 			exit.Cause = cause
 		}
 		exit.Duration = time.Since(x.begun)
-		j.exit(x, exit)
+		j.exit(x, exit, 0)
 	}
 	return true
 }
@@ -69,10 +71,20 @@ func (j *journal) adopt() bool {
 	j.box, j.fresh, j.loss, j.cursor = j.fresh, nil, nil, 0
 	j.stdout, j.stderr = joiner{}, joiner{}
 	j.restarts++
-	j.publish(sandbox.Event{
+	j.note(note{entry: ledger.Entry{Box: j.box.ID(), Event: sandbox.Event{
 		Type: sandbox.SessionRestarted, Cause: death.Cause, Evidence: death.Evidence, StateLost: true, FilesLost: true,
-	})
+	}}})
+	j.kick()
 	return true
+}
+
+// detach says that the daemon goes away, and the session stays.
+func (j *journal) detach() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.ended && j.ending == sandbox.CauseNone {
+		j.detached, j.ending = true, sandbox.CauseShutdown
+	}
 }
 
 // doom says why the session is to end. The first cause stays.
@@ -101,7 +113,7 @@ func (j *journal) isOver() bool {
 	return j.ended
 }
 
-// end answers everybody, publishes session.stopped and closes the log, once. It
+// end answers everybody, notes session.stopped and closes the log, once. It
 // returns why the session ended.
 func (j *journal) end() sandbox.Cause {
 	j.mu.Lock()
@@ -113,24 +125,75 @@ func (j *journal) end() sandbox.Cause {
 		j.ending = sandbox.CauseCrashed
 	}
 	j.ended = true
-	for len(j.executions) > 0 { // the last step of each takes it out
-		x := j.executions[0]
-		if x.phase == queued {
-			x.err = j.stopped()
-			j.drop(x)
-			continue
-		}
-		if x.phase == running {
-			exit := killed(sandbox.Death{Cause: j.ending, Evidence: "the session ended"})
-			exit.Duration = time.Since(x.begun)
-			j.exit(x, exit)
-		}
-		j.settled(x)
+	if j.detached {
+		j.leave()
+	} else {
+		j.conclude()
 	}
-	j.publish(sandbox.Event{Type: sandbox.SessionStopped, Cause: j.ending})
-	j.log.Close()
 	close(j.over)
 	return j.ending
+}
+
+// conclude ends what is under way with the session.
+func (j *journal) conclude() {
+	for _, x := range j.executions {
+		switch x.phase {
+		case queued:
+			j.turnAway(x, j.stopped())
+		case running:
+			exit := killed(sandbox.Death{Cause: j.ending, Evidence: "the session ended"})
+			exit.Duration = time.Since(x.begun)
+			j.exit(x, exit, 0)
+		case exited, finished:
+		}
+	}
+	j.note(note{entry: ledger.Entry{Event: sandbox.Event{Type: sandbox.SessionStopped, Cause: j.ending}}})
+	go func() { // ends with the disk's answer
+		defer close(j.settled)
+		j.flush()
+		j.settle()
+		j.log.Close()
+		j.ledger.Archive()
+	}()
+}
+
+// leave answers who waits for work that goes on without this daemon, in which
+// nothing of it has ended.
+func (j *journal) leave() {
+	go func() { // ends with the disk's answer
+		defer close(j.settled)
+		j.flush() // what has ended has ended, and who waits for it is told so
+		j.mu.Lock()
+		for _, x := range j.executions {
+			if x.phase != finished {
+				x.err, x.phase = j.goesOn(x), finished
+				x.stir()
+				close(x.done)
+			}
+		}
+		j.executions = nil
+		j.mu.Unlock()
+		j.log.Close()
+		j.ledger.Rest()
+	}()
+}
+
+// settle finishes what the disk did not take.
+func (j *journal) settle() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.executions) > 0 { // drop takes it out
+		j.drop(j.executions[0])
+	}
+}
+
+// goesOn is the answer to who waits when the daemon goes away.
+func (j *journal) goesOn(x *execution) error {
+	return &sandbox.Error{
+		Op: "execute", ID: j.name, Kind: sandbox.Stopped, Cause: sandbox.CauseShutdown,
+		Detail: "the daemon is shutting down; execution " + string(x.id) + " goes on",
+		Remedy: "ask for the execution when the daemon is back",
+	}
 }
 
 // Activity is what a session is doing now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -28,12 +29,29 @@ type Log struct {
 	maxCount int
 	closed   bool
 	wake     chan struct{} // closed at the next change; nil when nobody waits
+	past     past          // nil: what the ring has forgotten is gone
+}
+
+// A past keeps what a log's ring has forgotten. Its methods may block on a disk.
+type past interface {
+	// Oldest is the number of the oldest event that is kept.
+	Oldest() uint64
+	// Events returns events from a number on; the first may have a higher one.
+	Events(from uint64, most, bytes int) ([]sandbox.Event, error)
 }
 
 // NewLog returns a log that keeps at most so many bytes and events; but the
 // newest event is kept, whatever its size.
 func NewLog(maxBytes, maxCount int) *Log {
 	return &Log{first: 1, next: 1, maxBytes: maxBytes, maxCount: max(maxCount, 1)}
+}
+
+// NewLogFrom returns a log whose events have numbers from first on. Who asks for
+// one before it is told of a gap.
+func NewLogFrom(first uint64, maxBytes, maxCount int) *Log {
+	l := NewLog(maxBytes, maxCount)
+	l.first, l.next = first, first
+	return l
 }
 
 // Append numbers an event and adds it. After Close it does nothing.
@@ -73,6 +91,9 @@ func (l *Log) Subscribe(after uint64) sandbox.Subscription {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if after == 0 || after >= l.next {
+		if l.past != nil {
+			return &cursor{log: l, next: min(l.past.Oldest(), l.first)}
+		}
 		return &cursor{log: l, next: l.first}
 	}
 	return &cursor{log: l, next: after + 1}
@@ -110,6 +131,9 @@ func (l *Log) read(from uint64) (events []sandbox.Event, next uint64, wake <-cha
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until := from + batch
+	if from < l.first && l.count == 0 {
+		return []sandbox.Event{{Seq: l.first - 1, Time: time.Now(), Type: sandbox.Gap, From: from, To: l.first - 1}}, l.first, nil, nil
+	}
 	if from < l.first {
 		until = l.first + batch - 1
 		events = append(events, sandbox.Event{
@@ -156,6 +180,9 @@ type cursor struct {
 // Next implements [sandbox.Subscription].
 func (r *cursor) Next(ctx context.Context) ([]sandbox.Event, error) {
 	for {
+		if events := r.recall(); len(events) > 0 {
+			return events, nil
+		}
 		events, next, wake, err := r.log.read(r.next)
 		r.next = next
 		if len(events) > 0 || err != nil {
@@ -167,4 +194,41 @@ func (r *cursor) Next(ctx context.Context) ([]sandbox.Event, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// recallBytes is how much one reading of the past brings.
+const recallBytes = 256 << 10
+
+// recall returns events that the ring has forgotten, after a gap when some before
+// them are kept nowhere. It is empty when the ring has the next one, or when the
+// past cannot be read: then the ring tells of the gap.
+func (r *cursor) recall() []sandbox.Event {
+	until, from := r.log.forgotten(r.next), r.next
+	if until == 0 {
+		return nil
+	}
+	events, err := r.log.past.Events(from, batch-1, recallBytes)
+	for len(events) > 0 && events[len(events)-1].Seq >= until { // the ring has those
+		events = events[:len(events)-1]
+	}
+	if err != nil || len(events) == 0 {
+		return nil
+	}
+	r.next = events[len(events)-1].Seq + 1
+	if first := &events[0]; first.Seq > from {
+		gap := sandbox.Event{Seq: first.Seq - 1, Time: first.Time, Session: first.Session, Type: sandbox.Gap, From: from, To: first.Seq - 1}
+		events = append([]sandbox.Event{gap}, events...)
+	}
+	return events
+}
+
+// forgotten returns the number of the oldest event in the ring when the one of
+// number from is older and there is a past; else 0.
+func (l *Log) forgotten(from uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.past == nil || from >= l.first {
+		return 0
+	}
+	return l.first
 }

@@ -13,11 +13,22 @@ type message interface{ sessionMessage() }
 // run asks for an execution. The answer is *accepted.
 type run struct{ of *execution }
 
-// accepted answers run: the execution runs or waits its turn.
-type accepted struct{}
+// accepted answers run: the execution runs or waits its turn. With an idempotency
+// key it may be one that was asked for before; of is nil when that has ended.
+type accepted struct {
+	of       *execution
+	id       sandbox.ExecID
+	replayed bool
+}
 
 // cancel tells that nobody waits for an execution any more. No answer.
 type cancel struct{ of *execution }
+
+// interrupting tells that a signal is asked for. The answer is *target.
+type interrupting struct{ id sandbox.ExecID }
+
+// target answers interrupting: whom to signal, or nil when it is over.
+type target struct{ of *execution }
 
 // subscribe asks for a cursor in the log. The answer is *subscribed.
 type subscribe struct{ after uint64 }
@@ -59,15 +70,16 @@ type attached struct {
 	asked []*execution // about whom it was asked: their Start had returned
 }
 
-func (*run) sessionMessage()       {}
-func (*cancel) sessionMessage()    {}
-func (*subscribe) sessionMessage() {}
-func (*started) sessionMessage()   {}
-func (*ended) sessionMessage()     {}
-func (*expired) sessionMessage()   {}
-func (*overdue) sessionMessage()   {}
-func (*unheeded) sessionMessage()  {}
-func (*died) sessionMessage()      {}
-func (*broken) sessionMessage()    {}
-func (*offered) sessionMessage()   {}
-func (*attached) sessionMessage()  {}
+func (*run) sessionMessage()          {}
+func (*cancel) sessionMessage()       {}
+func (*interrupting) sessionMessage() {}
+func (*subscribe) sessionMessage()    {}
+func (*started) sessionMessage()      {}
+func (*ended) sessionMessage()        {}
+func (*expired) sessionMessage()      {}
+func (*overdue) sessionMessage()      {}
+func (*unheeded) sessionMessage()     {}
+func (*died) sessionMessage()         {}
+func (*broken) sessionMessage()       {}
+func (*offered) sessionMessage()      {}
+func (*attached) sessionMessage()     {}

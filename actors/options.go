@@ -17,7 +17,8 @@ type Options struct {
 	QueueWait time.Duration // the longest wait in the queue; 120 s
 
 	Timeout     time.Duration // of a run that names none; 300 s
-	OutputLimit int64         // bytes of text kept of one execution; 4 MiB
+	OutputLimit int64         // bytes of text of one execution that an answer may hold; 4 MiB
+	SpillLimit  int64         // bytes of text kept of one execution on disk; 64 MiB
 	Rich        int           // rich results kept of one execution; 64
 	RichBytes   int64         // bytes of them; 4 MiB
 
@@ -47,6 +48,8 @@ func (o Options) withDefaults() Options {
 	orElse(&o.QueueWait, 120*time.Second)
 	orElse(&o.Timeout, 300*time.Second)
 	orElse(&o.OutputLimit, 4<<20)
+	orElse(&o.SpillLimit, 64<<20)
+	o.SpillLimit = max(o.SpillLimit, o.OutputLimit)
 	orElse(&o.Rich, 64)
 	orElse(&o.RichBytes, 4<<20)
 	orElse(&o.LogBytes, 1<<20)

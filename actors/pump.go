@@ -93,6 +93,7 @@ func (f *flow) run(ctx context.Context, p *pump) error {
 			return fatal
 		}
 		if !busy && len(frames) == 0 && f.journal.rests(p) {
+			f.journal.ledger.Rest()
 			return nil
 		}
 		f.idle(ctx, len(frames) > 0 || (err == nil && time.Since(began) > wait/2))
@@ -117,12 +118,17 @@ func (f *flow) judge(ctx context.Context, frames []sandbox.Frame, err error) (st
 	return false, nil
 }
 
-// take puts frames into the journal and tells the actor of exits.
+// take puts frames into the journal and the ledger, and tells the actor of
+// exits: first, so that a caller who comes back at once comes behind.
 func (f *flow) take(frames []sandbox.Frame) (stop bool, err error) {
-	exits, err := f.journal.accept(f.box, frames)
+	if len(frames) == 0 {
+		return false, nil
+	}
+	exits, err := f.journal.accept(f.box, frames, f.journal.ledger.Room() != nil)
 	for _, x := range exits {
 		f.tell(&ended{x})
 	}
+	f.journal.flush()
 	if errors.Is(err, errStale) {
 		return true, nil
 	}

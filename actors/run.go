@@ -30,13 +30,16 @@ func (s *state) run(c actor.Context, m *run) {
 		})
 		return
 	}
-	if err := s.journal.admit(m.of); err != nil {
+	answer, err := s.journal.admit(m.of)
+	if err != nil {
 		c.Respond(err)
 		return
 	}
-	c.Respond(&accepted{})
-	s.enqueue(c, m.of)
-	s.advance(c)
+	c.Respond(answer)
+	if !answer.replayed {
+		s.enqueue(c, m.of)
+		s.advance(c)
+	}
 }
 
 func (s *state) enqueue(c actor.Context, x *execution) {
@@ -72,7 +75,8 @@ func (s *state) begin(c actor.Context, t *task, box sandbox.Sandbox) {
 	s.drain(c)
 }
 
-// handOver calls Start in a goroutine whose end is the message started.
+// handOver calls Start in a goroutine whose end is the message started. What is
+// to be started is in the ledger before.
 func (s *state) handOver(c actor.Context, x *execution, deadline time.Duration, box sandbox.Sandbox) {
 	if !s.journal.startCalled(x) {
 		return
@@ -82,6 +86,7 @@ func (s *state) handOver(c actor.Context, x *execution, deadline time.Duration, 
 	self, root, j, opts, life := c.Self(), c.ActorSystem().Root, s.journal, s.opts, s.life // c and s stay here
 	go func() {
 		err := Caught(opts.Logger, func() error {
+			j.flush()
 			ctx, stop := context.WithTimeout(life, opts.CallLimit)
 			defer stop()
 			return box.Start(ctx, exec)
@@ -123,7 +128,6 @@ func (s *state) started(c actor.Context, m *started) {
 
 // done ends the care for an execution, and lets the next begin.
 func (s *state) done(c actor.Context, x *execution) {
-	s.journal.settle(x)
 	t := s.tasks[x]
 	if t == nil {
 		return
@@ -171,13 +175,29 @@ func (s *state) cancel(c actor.Context, m *cancel) {
 		return
 	}
 	if !t.running {
-		s.journal.refuse(m.of, &sandbox.Error{Op: "execute", ID: s.journal.name, Kind: sandbox.Canceled, Detail: "the caller gave up"})
+		s.journal.refuse(m.of, &sandbox.Error{Op: "execute", ID: s.journal.name, Kind: sandbox.Canceled, Detail: "it was cancelled before it ran"})
 		s.done(c, m.of)
 		return
 	}
 	if s.journal.look(m.of).start == returned { // else started sees to it
 		s.interrupt(c, t)
 	}
+}
+
+// target looks for whom a signal is. To drop what waits is all that a signal
+// means there.
+func (s *state) target(c actor.Context, m *interrupting) {
+	x := s.journal.find(m.id)
+	if x == nil || s.journal.look(x).phase > running {
+		c.Respond(&target{})
+		return
+	}
+	if t := s.tasks[x]; t != nil && !t.running {
+		s.cancel(c, &cancel{x})
+		c.Respond(&target{})
+		return
+	}
+	c.Respond(&target{x})
 }
 
 // interrupt asks an execution to end, and sees to it that it does.
@@ -223,10 +243,10 @@ func (s *state) lose(c actor.Context, box sandbox.Sandbox, death sandbox.Death, 
 	s.opts.Logger.Warn("sandbox failed", "sandbox", string(box.ID()), "cause", string(death.Cause), "evidence", death.Evidence)
 	s.journal.stopPump()
 	s.lost(box, death)
-	for _, x := range s.journal.unfinished() {
-		if s.journal.look(x).phase == exited {
-			s.done(c, x)
-		}
+	over := slices.DeleteFunc(s.journal.unfinished(), func(x *execution) bool { return s.journal.look(x).phase != exited })
+	s.journal.hurry() // from here on they may be gone from the journal
+	for _, x := range over {
+		s.done(c, x)
 	}
 }
 

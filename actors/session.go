@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
@@ -27,6 +28,9 @@ type Birth struct {
 	ID   string          // of the actor; never used again
 	Box  sandbox.Sandbox // the session uses it, the parent destroys it
 	All  *Log            // of the owner; gets every event of the session
+	// Ledger keeps what the session must not forget. One that an earlier daemon
+	// has left is gone on with: Box is the sandbox that it names.
+	Ledger *ledger.Ledger
 	// Lost is told that the session gave up a sandbox, and why. It may be told
 	// twice, and must not block. The parent destroys the sandbox, and gives
 	// the session another with Replace or ends it.
@@ -38,7 +42,8 @@ type Birth struct {
 func Spawn(life context.Context, parent actor.Context, birth Birth, opts Options) (*Session, error) {
 	opts = opts.withDefaults()
 	opts.Logger = opts.Logger.With("session", birth.Name)
-	j := newJournal(birth.Name, birth.Box, birth.All, opts)
+	j := newJournal(&birth, opts)
+	j.restore() // before the actor looks at it
 	pid, err := parent.SpawnNamed(actor.PropsFromProducer(
 		func() actor.Actor { return newState(life, j, birth.Lost, opts) }, // runs again at each restart
 		actor.WithReceiverMiddleware(Guard(opts.Logger)),
@@ -71,40 +76,99 @@ func (s *Session) PID() *actor.PID { return s.pid }
 // An Order is one execution asked of a session. Exactly one of Code and Argv
 // is set.
 type Order struct {
-	Request  string // id of the request that it is for; empty when there is none
-	Code     string
-	Argv     []string
-	Dir      string
-	Timeout  time.Duration // of the run; 0 is that of Options
-	Accepted func(sandbox.ExecID)
-	Follow   func(sandbox.Stream, []byte) // text alone; called by the goroutine that called Execute
+	Request    string // id of the request that it is for; empty when there is none
+	Code       string
+	Argv       []string
+	Env        []string
+	Dir        string
+	Timeout    time.Duration // of the run; 0 is that of Options
+	Key        string        // idempotency key
+	Background bool
+	Stdin      bool
+	Detached   bool          // the end of ctx does not cancel it
+	Patience   time.Duration // how long to wait for the end; 0 is as long as it takes
+	Accepted   func(sandbox.ExecID)
+	Follow     func(sandbox.Stream, []byte) // text alone; called by the goroutine that called Execute
 }
 
 // Execute runs what is ordered after what was ordered before it, and returns
 // its result; the result tells nothing of the session. When ctx ends it returns
-// at once, and the work is cancelled: interrupted, then killed. Kinds:
-// Exhausted when too many wait, Timeout when it waited too long and never ran,
-// Stopped when the session ended before it ran, and what Start returned.
+// at once, and work that is not detached is cancelled: interrupted, then killed.
+// Kinds: Exhausted when too many wait, NoSpace when it could not be kept,
+// Conflict when its key stands for other work, Timeout when it waited too long
+// and never ran, Stopped when the session ended before it ran, and what Start
+// returned.
 func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult, error) {
-	x := newExecution(order, s.journal.opts)
-	settled := false
-	defer func() {
-		if !settled {
-			s.tell(&cancel{x})
-		}
-	}()
-	_, err := Ask[*accepted](ctx, s.sys, s.pid, s.journal.over, &run{x})
-	if err != nil && (ctx.Err() != nil || !s.journal.holds(x)) {
-		return sandbox.ExecResult{Exec: x.id}, s.refusal("execute", err)
+	a, err := s.order(ctx, &order)
+	if err != nil {
+		return sandbox.ExecResult{Exec: a.id}, err
 	}
 	if order.Accepted != nil { // it was admitted, even if a panic or the end kept the actor from saying so
-		order.Accepted(x.id)
+		order.Accepted(a.id)
 	}
-	if err := s.journal.follow(ctx, x, order.Follow); err != nil {
-		return sandbox.ExecResult{Exec: x.id}, Refusal("execute", s.name, err)
+	if a.of == nil {
+		r, err := s.Recorded(a.id)
+		r.Replayed = true
+		return r, err
+	}
+	settled := a.of.detached
+	defer func() {
+		if !settled {
+			s.tell(&cancel{a.of})
+		}
+	}()
+	if err := s.await(ctx, a.of, &order); err != nil {
+		return sandbox.ExecResult{Exec: a.id}, Refusal("execute", s.name, err)
 	}
 	settled = true
-	return s.journal.result(x)
+	r, err := s.journal.result(a.of)
+	r.Replayed = a.replayed
+	return r, err
+}
+
+// Begin is Execute for who does not wait.
+func (s *Session) Begin(ctx context.Context, order Order) (sandbox.ExecID, error) {
+	order.Detached = true
+	a, err := s.order(ctx, &order)
+	return a.id, err
+}
+
+// order gives an order to the actor, and returns when it is in the ledger.
+func (s *Session) order(ctx context.Context, order *Order) (accepted, error) {
+	if err := s.journal.ledger.Room(); err != nil {
+		return accepted{}, err
+	}
+	x := newExecution(*order, s.journal.ledger.Info().ID, s.journal.opts)
+	a, err := Ask[*accepted](ctx, s.sys, s.pid, s.journal.over, &run{x})
+	if err != nil && (ctx.Err() != nil || !s.journal.holds(x)) {
+		if !x.detached {
+			s.tell(&cancel{x})
+		}
+		return accepted{id: x.id}, s.refusal("execute", err)
+	}
+	if err != nil {
+		a = &accepted{of: x, id: x.id}
+	}
+	s.journal.flush()
+	return *a, nil
+}
+
+// errPatience ends the waiting of who wants to wait no longer.
+var errPatience = errors.New("the caller's patience ended")
+
+// await waits for the end of an execution, for ctx, or until patience ends,
+// which is no error.
+func (s *Session) await(ctx context.Context, x *execution, order *Order) error {
+	if order.Patience > 0 {
+		patient, stop := context.WithTimeoutCause(ctx, order.Patience, errPatience)
+		defer stop()
+		ctx = patient
+	}
+	err := s.journal.follow(ctx, x, order.Follow)
+	if errors.Is(err, errPatience) {
+		return nil
+	}
+	return err
 }
 
 // longest keeps the sum of a clock and a timeout from overflowing.
@@ -119,22 +183,38 @@ func (s *Session) refusal(op string, err error) error {
 	return Refusal(op, s.name, err)
 }
 
-func newExecution(order Order, opts Options) *execution {
+func newExecution(order Order, incarnation string, opts Options) *execution {
 	x := &execution{
-		id: newExecID(), timeout: order.Timeout, queued: time.Now(), done: make(chan struct{}),
-		exec: sandbox.Exec{Code: order.Code, Argv: order.Argv, Dir: order.Dir, OutputLimit: opts.OutputLimit},
+		id: newExecID(incarnation), timeout: order.Timeout, queued: time.Now(),
+		key: order.Key, detached: order.Detached || order.Key != "" || order.Background,
+		exec: sandbox.Exec{
+			Code: order.Code, Argv: order.Argv, Env: order.Env, Dir: order.Dir, Stdin: order.Stdin, Background: order.Background,
+			OutputLimit: opts.SpillLimit,
+		},
 	}
+	x.handed, x.done = make(chan struct{}), make(chan struct{})
 	x.exec.ID, x.exec.Request = x.id, order.Request
 	orElse(&x.timeout, opts.Timeout)
 	x.timeout = min(x.timeout, longest)
 	return x
 }
 
-// newExecID returns an id that nobody can guess.
-func newExecID() sandbox.ExecID {
-	var id [16]byte
+// newExecID returns an id that nobody can guess. It begins with that of the
+// session's incarnation, so that it can be found when the session has ended.
+func newExecID(incarnation string) sandbox.ExecID {
+	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	return sandbox.ExecID(hex.EncodeToString(id[:]))
+	return sandbox.ExecID(incarnation + hex.EncodeToString(id[:]))
+}
+
+// Incarnation returns the id of the session that an execution was of; empty when
+// it is no such id.
+func Incarnation(id sandbox.ExecID) string {
+	const suffix = 16
+	if len(id) <= suffix {
+		return ""
+	}
+	return string(id[:len(id)-suffix])
 }
 
 // Subscribe asks the actor for a cursor in the session's log, behind the event
@@ -178,6 +258,15 @@ func (s *Session) Replace(box sandbox.Sandbox) bool {
 // Doom says why the session is to end, and refuses new work from now on. The
 // parent stops the actor then. The first cause stays.
 func (s *Session) Doom(cause sandbox.Cause) { s.journal.doom(cause) }
+
+// Detach says that the daemon goes away and the session stays: what runs goes
+// on, and who waits is told where to ask. The parent stops the actor then, and
+// does not destroy the sandbox.
+func (s *Session) Detach() { s.journal.detach() }
+
+// Settled is closed when all that the end of the session had to write is
+// written, or could not be.
+func (s *Session) Settled() <-chan struct{} { return s.journal.settled }
 
 // Bury answers all who still wait and closes the log. The parent calls it when
 // the actor has ended: nothing that must happen stands only in Stopping. It

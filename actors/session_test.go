@@ -13,6 +13,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 )
@@ -22,12 +23,13 @@ func spawn(t *testing.T, box sandbox.Sandbox, lost func(sandbox.Sandbox, sandbox
 	t.Helper()
 	opts := actors.Options{Clock: sandboxtest.Clock, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	sys := actors.NewSystem(opts.Logger)
+	record := newLedger(t)
 	born := make(chan *actors.Session, 1)
 	parent := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 		switch m := c.Message().(type) {
 		case *actor.Started:
 			s, err := actors.Spawn(t.Context(), c, actors.Birth{
-				Name: "a", ID: "1", Box: box, All: actors.NewLog(1<<20, 1000), Lost: lost,
+				Name: "a", ID: "1", Ledger: record, Box: box, All: actors.NewLog(1<<20, 1000), Lost: lost,
 			}, opts)
 			if err != nil {
 				t.Error(err)
@@ -44,12 +46,26 @@ func spawn(t *testing.T, box sandbox.Sandbox, lost func(sandbox.Sandbox, sandbox
 			t.Error(err)
 		}
 		s.Bury()
+		<-s.Settled()
 		if err := box.Destroy(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
 	})
 	return s
+}
+
+func newLedger(t testing.TB) *ledger.Ledger {
+	t.Helper()
+	store, err := ledger.Open(t.TempDir(), ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := store.Create(ledger.Info{ID: "0123456789abcdef", Session: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
 }
 
 func newBox(t *testing.T) sandbox.Sandbox {
@@ -196,8 +212,8 @@ func TestSession_ManyLittleChunksAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := len(result.Stdout) + len(result.Stderr)
-		if kept > 1<<17 || kept+int(result.Exit.Dropped) != count {
-			t.Errorf("kept %d, dropped %d", kept, result.Exit.Dropped)
+		if kept > 1<<17 || kept+int(result.Omitted) != count {
+			t.Errorf("kept %d, dropped %d", kept, result.Omitted)
 		}
 	})
 }
@@ -257,11 +273,11 @@ func BenchmarkExecute(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	sys := actors.NewSystem(slog.New(slog.DiscardHandler))
+	sys, record := actors.NewSystem(slog.New(slog.DiscardHandler)), newLedger(b)
 	born := make(chan *actors.Session, 1)
 	parent := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 		if _, ok := c.Message().(*actor.Started); ok {
-			s, _ := actors.Spawn(b.Context(), c, actors.Birth{Name: "a", ID: "1", Box: box, All: actors.NewLog(1<<20, 1000)}, actors.Options{})
+			s, _ := actors.Spawn(b.Context(), c, actors.Birth{Name: "a", ID: "1", Ledger: record, Box: box, All: actors.NewLog(1<<20, 1000)}, actors.Options{})
 			born <- s
 		}
 	}))

@@ -75,6 +75,8 @@ func (s *state) handle(c actor.Context, m message) {
 		s.run(c, m)
 	case *cancel:
 		s.cancel(c, m)
+	case *interrupting:
+		s.target(c, m)
 	case *subscribe:
 		c.Respond(&subscribed{s.journal.log.Subscribe(m.after)})
 	case *started:
@@ -126,9 +128,7 @@ func (s *state) rebuild(c actor.Context) {
 			} else {
 				s.resumeStart(c, x, v, box)
 			}
-		case exited:
-			s.journal.settle(x)
-		case finished:
+		case exited, finished: // who flushes tells
 		}
 	}
 	s.mourn(c, box)

@@ -59,7 +59,9 @@ type Config struct {
 	ConnectionTimeout time.Duration `koanf:"connection_timeout"` // 0: that of the backend
 	RequestTimeout    time.Duration `koanf:"request_timeout"`    // of calls that answer at once; 0: that of the backend
 
-	OutputBytes          int64         `koanf:"limits.output_bytes"`
+	OutputBytes          int64         `koanf:"limits.output_bytes"` // in one answer
+	SpillBytes           int64         `koanf:"limits.spill_bytes"`  // on disk
+	SoftLimit            time.Duration `koanf:"limits.answer_wait"`  // of a call before it answers "still running"
 	CodeBytes            int64         `koanf:"limits.code_bytes"`
 	BodyBytes            int64         `koanf:"limits.body_bytes"`
 	Queue                int           `koanf:"limits.queue"`
@@ -81,6 +83,13 @@ type Config struct {
 	OrphanGrace           time.Duration `koanf:"orphan_grace"`
 	CgroupParent          string        `koanf:"cgroup_parent"` // empty: beside what the host has at the top
 	DrainTimeout          time.Duration `koanf:"shutdown.drain_timeout"`
+	ShutdownSessions      string        `koanf:"shutdown.sessions"` // "keep" or "destroy"
+
+	HistoryExecutions   int           `koanf:"history.executions"`
+	HistoryAge          time.Duration `koanf:"history.age"`
+	HistorySessionBytes int64         `koanf:"history.session_bytes"`
+	HistoryTotalBytes   int64         `koanf:"history.total_bytes"`
+	HistoryFreeBytes    int64         `koanf:"history.free_bytes"`
 
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
 	NodePath   string `koanf:"template.node.path"`

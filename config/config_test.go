@@ -50,10 +50,11 @@ func TestLoad_Defaults(t *testing.T) {
 		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute,
 		ExecutionTimeout: 300 * time.Second, MaxExecutionTime: 1800 * time.Second, LRUEviction: true,
 		Volumes: []sandbox.Volume{}, VolumeMapping: true,
-		OutputBytes: 4 << 20, CodeBytes: 1 << 20, BodyBytes: 4 << 20, Queue: 16, Commands: 8, QueueWait: 2 * time.Minute,
+		OutputBytes: 4 << 20, SpillBytes: 64 << 20, SoftLimit: 45 * time.Second, CodeBytes: 1 << 20, BodyBytes: 4 << 20, Queue: 16, Commands: 8, QueueWait: 2 * time.Minute,
 		AdmissionQueue: 256, AdmissionWait: 10 * time.Second, Connections: 4096, HeaderBytes: 64 << 10,
 		HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		StateDir: "/var/lib/sandwarden", RuntimeDir: "/run/sandwarden", OrphanGrace: time.Minute, DrainTimeout: 8 * time.Second,
+		StateDir: "/var/lib/sandwarden", RuntimeDir: "/run/sandwarden", OrphanGrace: 10 * time.Minute, DrainTimeout: 8 * time.Second, ShutdownSessions: "keep",
+		HistoryExecutions: 256, HistoryAge: 24 * time.Hour, HistorySessionBytes: 128 << 20, HistoryTotalBytes: 4 << 30, HistoryFreeBytes: 256 << 20,
 		LogLevel: slog.LevelInfo, LogFormat: "auto", LogStructured: true, LogConsole: true, LogMaxSize: 10 << 20, LogBackups: 5,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -189,7 +189,15 @@ func ourSessions() []setting {
 		},
 		{
 			key: "limits.output_bytes", group: executions, initial: "4MiB", rule: bytes(4<<10, 64<<20),
-			help: "output kept of one execution; what is beyond is counted",
+			help: "output of one execution that an answer holds; what is beyond is counted, and can be read by range",
+		},
+		{
+			key: "limits.spill_bytes", group: executions, initial: "64MiB", rule: bytes(64<<10, 1<<40),
+			help: "output kept of one execution on disk; what is beyond is counted",
+		},
+		{
+			key: "limits.answer_wait", group: executions, initial: "45", rule: seconds(1, year),
+			help: "seconds after which a call of a client that shook hands answers that the work still runs; less than such clients wait",
 		},
 		{
 			key: "limits.code_bytes", group: executions, initial: "1MiB", rule: bytes(1<<10, 2<<20),
@@ -232,7 +240,7 @@ func ourSandboxes() []setting {
 			help: "start sessions though this host or user cannot enforce all limits",
 		},
 		{
-			key: "orphan_grace", group: sandboxes, initial: "60", rule: seconds(1, 86400),
+			key: "orphan_grace", group: sandboxes, initial: "600", rule: seconds(1, 86400),
 			help: "seconds after which a sandbox ends whose daemon stays away",
 		},
 		{
@@ -292,6 +300,30 @@ func ourDaemon(d directories) []setting {
 		{
 			key: "shutdown.drain_timeout", group: daemon, initial: "8", rule: seconds(1, 3600),
 			help: "seconds that sessions get to end when the daemon stops",
+		},
+		{
+			key: "shutdown.sessions", group: daemon, initial: "keep", rule: oneOf("keep", "destroy"),
+			help: "keep lets sessions and what they run go on until the next start; interrupted at a terminal, as PID 1 and over standard input the daemon always ends them",
+		},
+		{
+			key: "history.executions", group: daemon, initial: "256", rule: whole(1, 1_000_000),
+			help: "executions of one session that have ended and are kept",
+		},
+		{
+			key: "history.age", group: daemon, initial: "86400", rule: seconds(1, year),
+			help: "seconds that executions are kept after their end, or that of their session",
+		},
+		{
+			key: "history.session_bytes", group: daemon, initial: "128MiB", rule: bytes(1<<20, 1<<40),
+			help: "size of the record of one session, output included; the oldest executions go first",
+		},
+		{
+			key: "history.total_bytes", group: daemon, initial: "4GiB", rule: bytes(1<<20, 1<<50),
+			help: "size of the records of all sessions; over it output is cut and new work refused",
+		},
+		{
+			key: "history.free_bytes", group: daemon, initial: "256MiB", rule: bytes(1<<20, 1<<50),
+			help: "room on the disk that output leaves, or a twentieth of a small one",
 		},
 	}
 }

@@ -61,7 +61,7 @@ func StatusOf(exit *Exit) ExecStatus {
 		return ExecFinished
 	case CauseKilled:
 		return ExecCancelled
-	case CauseAgentLost, CauseEvicted, CauseIdle, CauseShutdown:
+	case CauseAgentLost, CauseEvicted, CauseIdle, CauseShutdown, CauseExpired:
 		return ExecLost
 	case CauseOOM, CauseWallTimeout, CauseCPUTimeout, CausePids, CauseDisk, CauseSeccomp, CauseCrashed, CauseHostMemory:
 	}

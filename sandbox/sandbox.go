@@ -20,7 +20,10 @@ type Backend interface {
 	// Create makes a sandbox. Kinds: Invalid for a spec that cannot be,
 	// Unavailable, Exhausted when the host has run out of something.
 	Create(ctx context.Context, id ID, spec Spec) (Sandbox, error)
-	// Adopt takes over a sandbox that an earlier daemon made and left.
+	// Adopt takes over a sandbox that an earlier daemon made and left. An error
+	// says why there is none any more: what was left of it is given back. Its Cause
+	// is that of the sandbox's death, and its Kind Stopped, or NotFound when
+	// nothing is known of it.
 	Adopt(ctx context.Context, id ID) (Sandbox, error)
 	// List returns the sandboxes that the backend's records name.
 	List(ctx context.Context) ([]ID, error)
@@ -155,6 +158,7 @@ type Capabilities struct {
 	Enforced   []string // limits and barriers in force: "memory", "pids", "cpu", "uid", …
 	Unenforced []string // those that this host or user cannot have
 	Freeze     bool
+	Survives   bool // sandboxes outlive the daemon, and Adopt takes them over
 	Templates  []TemplateStatus
 	Volumes    []VolumeStatus
 }
@@ -198,4 +202,5 @@ const (
 	CauseShutdown    Cause = "shutdown"       // the daemon is stopping
 	CauseAgentLost   Cause = "agent_lost"     // the agent inside died or went silent
 	CauseHostMemory  Cause = "host_memory"    // the host ran short, not the flavor
+	CauseExpired     Cause = "expired"        // its session reached its greatest age
 )

@@ -78,12 +78,35 @@ func (s *state) terminated(c actor.Context, who *actor.PID) {
 	}
 	delete(s.actors, who.Id)
 	sl.session.Bury()
-	sl.things--
+	s.bury(c, sl)
 	if box := sl.box; box != nil {
 		sl.box = nil
-		s.destroy(c, sl, box)
+		if s.keeping {
+			sl.things--
+		} else {
+			s.destroy(c, sl, box)
+		}
 	}
 	s.settle(c, sl)
+}
+
+// bury waits for the disk, in a goroutine whose end is buried.
+func (s *state) bury(c actor.Context, sl *slot) {
+	self, root, live := c.Self(), c.ActorSystem().Root, &s.shared.live // c and s stay here
+	session, id := sl.session, sl.id
+	go func() {
+		<-session.Settled()
+		live.Delete(id)
+		root.Send(self, &buried{sl})
+	}()
+}
+
+// discard takes away what was recorded of a session that never began.
+func (s *state) discard(sl *slot) {
+	if record := sl.record; record != nil {
+		sl.record = nil
+		go record.Discard()
+	}
 }
 
 // destroy gives back a sandbox, in a goroutine whose end is destroyed. It tries
@@ -159,18 +182,35 @@ func (s *state) settle(c actor.Context, sl *slot) {
 	s.admit(c)
 }
 
-// drain ends everything.
-func (s *state) drain(c actor.Context) {
-	s.closing = true
+// drain ends everything, or all but the sandboxes of sessions.
+func (s *state) drain(c actor.Context, keep bool) {
+	s.closing, s.keeping = true, keep
 	s.opts.Logger.Info("sessions ending", "count", len(s.booked))
 	s.drainers = append(s.drainers, c.Sender())
 	for _, sl := range slices.Clone(s.queue) {
 		s.refuse(c, sl, shuttingDown("create", sl.spec.Session))
 	}
 	for sl := range s.booked {
-		s.end(c, sl, sandbox.CauseShutdown)
+		if keep && sl.phase == live {
+			s.leave(c, sl)
+		} else {
+			s.end(c, sl, sandbox.CauseShutdown)
+		}
 	}
 	s.emptied(c)
+}
+
+// leave ends the actor of a session that the next daemon takes over.
+func (s *state) leave(c actor.Context, sl *slot) {
+	sl.session.Detach()
+	c.Stop(sl.session.PID()) // Terminated follows
+	for _, timer := range []*time.Timer{sl.retry, sl.revive} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	delete(s.names, sl.ref())
+	sl.phase, sl.cause = ending, sandbox.CauseShutdown
 }
 
 // emptied answers those who wait for the end of everything.

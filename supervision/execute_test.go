@@ -85,11 +85,11 @@ func TestExecute_FollowsEverythingInOrder(t *testing.T) {
 		result := run(t, s, request)
 		want := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 		if !bytes.Equal(result.Stdout, want) || !bytes.Equal(followed.Bytes(), want) || result.Truncated() {
-			t.Errorf("got %d bytes, %d followed, %d dropped", len(result.Stdout), followed.Len(), result.Exit.Dropped)
+			t.Errorf("got %d bytes, %d followed, %d dropped", len(result.Stdout), followed.Len(), result.Omitted)
 		}
 		over := run(t, s, code("a", fmt.Sprintf("flood:%d", size+100)))
-		if len(over.Stdout) != size || over.Exit.Dropped != 100 {
-			t.Errorf("got %d bytes, %d dropped", len(over.Stdout), over.Exit.Dropped)
+		if len(over.Stdout) != size || over.Omitted != 100 {
+			t.Errorf("got %d bytes, %d dropped", len(over.Stdout), over.Omitted)
 		}
 	})
 }

@@ -12,7 +12,23 @@ import (
 // away, anybody may look.
 type use struct {
 	holders atomic.Int64
+	readers atomic.Int64 // who follows its events, or waits for its executions
 	last    atomic.Int64 // when a hold ended last, in Unix nanoseconds
+}
+
+// busy tells whether anybody uses the session now.
+func (u *use) busy() bool { return u.holders.Load() > 0 || u.readers.Load() > 0 }
+
+// touch notes that somebody used it just now.
+func (u *use) touch() { u.last.Store(time.Now().UnixNano()) }
+
+// read notes that somebody reads, until the returned function is called.
+func (u *use) read() (done func()) {
+	u.readers.Add(1)
+	return func() {
+		u.touch()
+		u.readers.Add(-1)
+	}
 }
 
 func (u *use) lastUsed() time.Time { return time.Unix(0, u.last.Load()) }
@@ -52,7 +68,7 @@ func (h *hold) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.use != nil && !h.over {
-		h.use.last.Store(time.Now().UnixNano())
+		h.use.touch()
 		h.use.holders.Add(-1)
 	}
 	h.over = true

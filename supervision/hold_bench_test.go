@@ -16,7 +16,7 @@ import (
 func BenchmarkIdle(b *testing.B) {
 	const count = 5000
 	for b.Loop() {
-		s, err := supervision.New(b.Context(), &sandboxtest.Fake{}, supervision.Options{MaxSessions: count})
+		s, err := supervision.New(b.Context(), &sandboxtest.Fake{}, openStore(b), supervision.Options{MaxSessions: count})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func inUse() uint64 {
 
 // BenchmarkExecute is one call to a session that there is.
 func BenchmarkExecute(b *testing.B) {
-	s, err := supervision.New(b.Context(), &sandboxtest.Fake{}, supervision.Options{})
+	s, err := supervision.New(b.Context(), &sandboxtest.Fake{}, openStore(b), supervision.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

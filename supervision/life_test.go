@@ -177,7 +177,7 @@ func TestClose_AnswersAll(t *testing.T) {
 func TestClose_NamesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := sandboxtest.NewFaulty(fake())
-		s, err := supervision.New(t.Context(), backend, supervision.Options{Session: optsWithClock()})
+		s, err := supervision.New(t.Context(), backend, openStore(t), supervision.Options{Session: optsWithClock()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestClose_AfterTheLifeEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		life, stop := context.WithCancel(t.Context())
 		backend := fake()
-		s, err := supervision.New(life, backend, supervision.Options{Session: optsWithClock(), Destroyers: 2})
+		s, err := supervision.New(life, backend, openStore(t), supervision.Options{Session: optsWithClock(), Destroyers: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestClose_AfterTheLifeEnded(t *testing.T) {
 }
 
 func TestNew_ChecksItsDefaults(t *testing.T) {
-	_, err := supervision.New(t.Context(), fake(), supervision.Options{DefaultFlavor: "huge"})
+	_, err := supervision.New(t.Context(), fake(), openStore(t), supervision.Options{DefaultFlavor: "huge"})
 	wantKind(t, err, sandbox.Invalid)
 }
 

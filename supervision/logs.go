@@ -3,6 +3,7 @@ package supervision
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sandwarden/sandwarden/actors"
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -12,13 +13,25 @@ import (
 type shared struct {
 	logs    logs
 	waiting atomic.Int64 // sessions that wait for admission
+	live    sync.Map     // of string, the id of an incarnation, to *resident
+	// restored is closed when all sessions of an earlier daemon are taken over, or
+	// have ended.
+	restored chan struct{}
+}
+
+// A resident is a session that can be asked for its executions.
+type resident struct {
+	session *actors.Session
+	use     *use
+	owner   sandbox.Principal
 }
 
 // logs are the logs of all events of each owner. Each has its own, so that
 // nobody sees even the number of another's events, or loses his own to them.
 // There are at most as many as there were principals.
 type logs struct {
-	bytes, events int // that each keeps
+	bytes, events int    // that each keeps
+	first         uint64 // number of the first event
 
 	mu     sync.Mutex
 	of     map[sandbox.Principal]*actors.Log
@@ -26,7 +39,7 @@ type logs struct {
 }
 
 func newLogs(bytes, events int) logs {
-	return logs{bytes: bytes, events: events, of: map[sandbox.Principal]*actors.Log{}}
+	return logs{bytes: bytes, events: events, first: uint64(time.Now().UnixMicro()), of: map[sandbox.Principal]*actors.Log{}}
 }
 
 // owned returns the log of an owner.
@@ -35,7 +48,9 @@ func (l *logs) owned(owner sandbox.Principal) *actors.Log {
 	defer l.mu.Unlock()
 	log := l.of[owner]
 	if log == nil {
-		log = actors.NewLog(l.bytes, l.events)
+		// Numbers of an earlier daemon are below, so that who comes back with one is
+		// told what he missed.
+		log = actors.NewLogFrom(l.first, l.bytes, l.events)
 		l.of[owner] = log
 		if l.closed {
 			log.Close()

@@ -2,6 +2,7 @@ package supervision
 
 import (
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
@@ -14,8 +15,9 @@ type message interface{ sessionsMessage() }
 // open asks for the session of a name, which is made when there is none. The
 // answer is *opened, and the session is in the hold.
 type open struct {
-	spec sandbox.Spec
-	hold *hold
+	spec  sandbox.Spec
+	asked sandbox.SessionRequest
+	hold  *hold
 }
 
 // opened answers open.
@@ -43,6 +45,7 @@ type find struct{ ref sandbox.Ref }
 type found struct {
 	session sandbox.Session
 	actor   *actors.Session
+	use     *use
 }
 
 // count asks for the numbers. The answer is *sandbox.Overview.
@@ -54,10 +57,11 @@ type tune struct{ opts Options }
 // tuned answers tune.
 type tuned struct{}
 
-// drain asks for the end of all sessions. The answer is *drained.
-type drain struct{}
+// drain asks for the end of all sessions or, with keep, for that of their actors
+// alone. The answer is *drained.
+type drain struct{ keep bool }
 
-// drained answers drain: no sandbox is left.
+// drained answers drain: no sandbox is left, or none that is not to be kept.
 type drained struct{}
 
 // remain asks for the names of what is left. The answer is *remaining.
@@ -68,10 +72,21 @@ type remaining struct{ names []string }
 
 // created tells how the making of a sandbox ended.
 type created struct {
+	of     *slot
+	box    sandbox.Sandbox // nil when there is none
+	record *ledger.Ledger  // of a session that begins; nil when it failed
+	err    error
+}
+
+// adopted tells how the taking over of a sandbox ended.
+type adopted struct {
 	of  *slot
-	box sandbox.Sandbox // nil when it failed
+	box sandbox.Sandbox // nil when it failed; then the session has ended
 	err error
 }
+
+// buried tells that all is written that the end of a session had to write.
+type buried struct{ of *slot }
 
 // destroyed tells that a sandbox is gone, or that nobody tries any more.
 type destroyed struct {
@@ -107,6 +122,8 @@ func (*tune) sessionsMessage()      {}
 func (*drain) sessionsMessage()     {}
 func (*remain) sessionsMessage()    {}
 func (*created) sessionsMessage()   {}
+func (*adopted) sessionsMessage()   {}
+func (*buried) sessionsMessage()    {}
 func (*destroyed) sessionsMessage() {}
 func (*lost) sessionsMessage()      {}
 func (*retry) sessionsMessage()     {}

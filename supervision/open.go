@@ -14,9 +14,14 @@ import (
 
 // open hands out the session of a name, or puts it in the line for admission.
 func (s *state) open(c actor.Context, m *open) {
-	name, asks := m.spec.Session, asker{c.Sender(), m.hold}
+	s.openFor(c, asker{c.Sender(), m})
+}
+
+func (s *state) openFor(c actor.Context, asks asker) {
+	m := asks.open
+	name := m.spec.Session
 	if s.closing {
-		c.Respond(shuttingDown("create", name))
+		reply(c, asks.pid, shuttingDown("create", name))
 		return
 	}
 	if sl := s.names[m.spec.Ref()]; sl != nil {
@@ -26,17 +31,17 @@ func (s *state) open(c actor.Context, m *open) {
 	now, want := s.room(), claimOf(&m.spec) // room may panic: it is the host's to answer
 	switch {
 	case s.opts.MaxMemoryMB > 0 && want.memory > s.opts.MaxMemoryMB:
-		c.Respond(now.refusal(name, want, "this flavor alone is over the memory that sessions may have", nil))
+		reply(c, asks.pid, now.refusal(name, want, "this flavor alone is over the memory that sessions may have", nil))
 		return
 	case s.opts.MaxCPUs > 0 && want.cpus > s.opts.MaxCPUs:
-		c.Respond(now.refusal(name, want, "this flavor alone is over the processors that sessions may have", nil))
+		reply(c, asks.pid, now.refusal(name, want, "this flavor alone is over the processors that sessions may have", nil))
 		return
 	case !s.makeWay(c, want.owner, now):
-		c.Respond(now.refusal(name, want, "", nil))
+		reply(c, asks.pid, now.refusal(name, want, "", nil))
 		return
 	}
 	sl := &slot{
-		spec: m.spec, made: time.Now(), previous: s.previous(m.spec.Ref()), askers: []asker{asks},
+		id: random(8), spec: m.spec, asked: m.asked, made: time.Now(), previous: s.previous(m.spec.Ref()), askers: []asker{asks},
 		lacks: s.backend.Capabilities().Unenforced,
 	}
 	s.names[sl.ref()] = sl
@@ -64,7 +69,7 @@ func (s *state) attend(c actor.Context, sl *slot, now room) {
 func (s *state) join(c actor.Context, sl *slot, asks asker) {
 	holders := int(sl.use.holders.Load())
 	if max(len(sl.askers), holders) >= maxAskers {
-		c.Respond(&sandbox.Error{
+		reply(c, asks.pid, &sandbox.Error{
 			Op: "execute", ID: sl.spec.Session, Kind: sandbox.Exhausted,
 			Limit:  &sandbox.Limit{Resource: "queue", Current: int64(maxAskers), Max: int64(maxAskers)},
 			Detail: "too many calls use this session at once", Remedy: "use more sessions",
@@ -75,8 +80,8 @@ func (s *state) join(c actor.Context, sl *slot, asks asker) {
 		sl.askers = append(sl.askers, asks)
 		return
 	}
-	asks.hold.take(sl.session, &sl.use)
-	c.Respond(&opened{session: sl.snapshot()})
+	asks.open.hold.take(sl.session, &sl.use)
+	reply(c, asks.pid, &opened{session: sl.snapshot()})
 }
 
 // refuse answers all who wait for a session that is not made.
@@ -161,7 +166,7 @@ func (s *state) admitInto(c actor.Context, now room) {
 // forsake takes out of the line what nobody waits for any more.
 func (s *state) forsake() {
 	s.queue = slices.DeleteFunc(s.queue, func(sl *slot) bool {
-		if slices.ContainsFunc(sl.askers, func(a asker) bool { return !a.hold.abandoned() }) {
+		if slices.ContainsFunc(sl.askers, func(a asker) bool { return !a.open.hold.abandoned() }) {
 			return false
 		}
 		if sl.lapse != nil {
@@ -225,7 +230,7 @@ func (s *state) make(c actor.Context, sl *slot) {
 	sl.coming, sl.making = newSandboxID(), cancel
 	sl.things++
 	self, root, backend, logger := c.Self(), c.ActorSystem().Root, s.backend, s.opts.Logger // c and s stay here
-	id, spec, meter, began := sl.coming, sl.spec, s.opts.Meter, time.Now()
+	id, spec, meter, began, begin := sl.coming, sl.spec, s.opts.Meter, time.Now(), s.beginner(sl)
 	logger.Debug("sandbox being made", "session", spec.Session, "sandbox", string(id), "template", spec.Template.Name)
 	go func() {
 		defer cancel()
@@ -238,6 +243,9 @@ func (s *state) make(c actor.Context, sl *slot) {
 			end.box = nil
 		}
 		meter.SandboxMade(spec.Template.Name, time.Since(began), end.err)
+		if end.err == nil && begin != nil {
+			end.record, end.err = begin()
+		}
 		root.Send(self, end)
 	}()
 }
@@ -247,7 +255,13 @@ func (s *state) make(c actor.Context, sl *slot) {
 func (s *state) created(c actor.Context, m *created) {
 	sl := m.of
 	sl.making = nil
+	if m.record != nil {
+		sl.record = m.record
+	}
 	switch {
+	case m.err != nil && m.box != nil: // it could not be recorded
+		s.destroy(c, sl, m.box)
+		s.stillborn(c, sl, m.err)
 	case m.err != nil && sl.phase == live:
 		sl.things--
 		s.opts.Logger.Warn("sandbox not made", "session", sl.spec.Session, "err", m.err)
@@ -257,6 +271,7 @@ func (s *state) created(c actor.Context, m *created) {
 		s.stillborn(c, sl, m.err)
 	case sl.phase == ending:
 		s.destroy(c, sl, m.box)
+		s.discard(sl)
 	case sl.phase == live:
 		sl.box = m.box
 		if !sl.session.Replace(m.box) {
@@ -282,14 +297,16 @@ func (s *state) stillborn(c actor.Context, sl *slot, err error) {
 func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	self, root := c.Self(), c.ActorSystem().Root
 	session, err := actors.Spawn(s.life, c, actors.Birth{
-		Name: sl.spec.Session, ID: random(8), Box: box, All: s.shared.logs.owned(sl.spec.Owner),
+		Name: sl.spec.Session, ID: sl.id, Box: box, Ledger: sl.record, All: s.shared.logs.owned(sl.spec.Owner),
 		Lost: func(box sandbox.Sandbox, death sandbox.Death) { root.Send(self, &lost{sl, box, death}) },
 	}, s.opts.Session)
 	if err != nil {
 		s.refuse(c, sl, err)
 		s.destroy(c, sl, box)
+		s.discard(sl)
 		return
 	}
+	s.shared.live.Store(sl.id, &resident{session, &sl.use, sl.spec.Owner})
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
@@ -299,7 +316,7 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	sl.askers = nil
 	snapshot, first := sl.snapshot(), true
 	for _, a := range askers {
-		if a.hold.take(session, &sl.use) {
+		if a.open.hold.take(session, &sl.use) {
 			reply(c, a.pid, &opened{session: snapshot, created: first})
 			first = false
 		}

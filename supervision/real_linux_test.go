@@ -55,7 +55,7 @@ func startReal(t *testing.T, opts supervision.Options) *host {
 		sandboxtest.Skip(t, "no sandbox can be made here: %v", err)
 	}
 	opts.Logger = logger
-	s, err := supervision.New(t.Context(), backend, opts)
+	s, err := supervision.New(t.Context(), backend, openStore(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

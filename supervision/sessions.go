@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
@@ -21,6 +22,7 @@ type Sessions struct {
 	sys     *actor.ActorSystem
 	pid     *actor.PID
 	backend sandbox.Backend
+	store   *ledger.Store
 	shared  *shared
 	opts    Options
 	stop    func()        // ends all that still runs
@@ -28,23 +30,30 @@ type Sessions struct {
 	closing sync.Once     // closes over
 }
 
-// New starts the supervisor. life is the daemon's: when it ends, nothing is
+// New starts the supervisor, which takes over the sessions that the store names:
+// those that an earlier daemon left. Of one whose sandbox has died meanwhile the
+// store gets the end. life is the daemon's: when it ends, nothing is
 // begun or followed any more. Close must be called all the same: it answers who
 // waits and destroys the sandboxes. The backend stays the caller's to close.
-func New(life context.Context, backend sandbox.Backend, opts Options) (*Sessions, error) {
+func New(life context.Context, backend sandbox.Backend, store *ledger.Store, opts Options) (*Sessions, error) {
 	opts = opts.withDefaults()
 	if _, err := specOf("", sandbox.SessionRequest{}, &opts); err != nil { // the defaults must be among what there is
+		return nil, err
+	}
+	left, err := store.Left()
+	if err != nil {
 		return nil, err
 	}
 	last, stopLast := context.WithCancel(context.WithoutCancel(life))
 	life, stopLife := context.WithCancel(life)
 	stop := func() { stopLife(); stopLast() }
 	s := &Sessions{
-		sys: actors.NewSystem(opts.Logger), backend: backend, opts: opts, stop: stop,
+		sys: actors.NewSystem(opts.Logger), backend: backend, store: store, opts: opts, stop: stop,
 		over:   make(chan struct{}),
-		shared: &shared{logs: newLogs(opts.LogBytes, opts.LogEvents)},
+		shared: &shared{logs: newLogs(opts.LogBytes, opts.LogEvents), restored: make(chan struct{})},
 	}
-	kept := newState(life, last, backend, s.shared, opts) // the guardian resumes, so there is one for good
+	kept := newState(life, last, backend, store, s.shared, opts) // the guardian resumes, so there is one for good
+	kept.restore(left)
 	pid, err := s.sys.Root.SpawnNamed(actor.PropsFromProducer(
 		func() actor.Actor { return kept },
 		actor.WithReceiverMiddleware(actors.Guard(opts.Logger)),
@@ -88,9 +97,7 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 	if err != nil {
 		return sandbox.ExecResult{}, err
 	}
-	order := actors.Order{
-		Request: sandbox.RequestOf(ctx), Code: request.Code, Argv: request.Argv, Dir: request.Dir, Timeout: request.Timeout, Follow: request.Follow,
-	}
+	order := orderOf(ctx, &request, &answer.session)
 	order.Accepted = func(id sandbox.ExecID) {
 		s.tellBegun(ctx, &answer.session, opOf(&request))
 		if request.Accepted != nil {
@@ -104,9 +111,24 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 		return result, err
 	}
 	result.Waited += admitted
-	result.Hint = hint(&result)
-	s.tellDone(ctx, &result, opOf(&request))
+	if result.Over() {
+		result.Hint = hint(&result)
+		s.tellDone(ctx, &result, opOf(&request))
+	}
 	return result, nil
+}
+
+// orderOf is what a request asks of its session.
+func orderOf(ctx context.Context, request *sandbox.ExecRequest, session *sandbox.Session) actors.Order {
+	dir := request.Dir
+	if dir == "" {
+		dir = session.Dir
+	}
+	return actors.Order{
+		Request: sandbox.RequestOf(ctx), Code: request.Code, Argv: request.Argv, Env: request.Vars, Dir: dir, Timeout: request.Timeout,
+		Key: request.Key, Background: request.Background, Stdin: request.Stdin, Detached: request.Detached, Patience: request.Patience,
+		Follow: request.Follow,
+	}
 }
 
 // refreshed is a session as it is after a call.
@@ -146,7 +168,10 @@ func (s *Sessions) ask(ctx context.Context, request sandbox.SessionRequest, h *h
 	if err := s.backend.Ready(); err != nil {
 		return nil, err
 	}
-	answer, err := actors.Ask[*opened](ctx, s.sys, s.pid, s.over, &open{spec: spec, hold: h})
+	if err := s.store.Room(); err != nil {
+		return nil, err
+	}
+	answer, err := actors.Ask[*opened](ctx, s.sys, s.pid, s.over, &open{spec: spec, asked: request, hold: h})
 	if err != nil {
 		return nil, s.refusal("create", name, err)
 	}
@@ -177,18 +202,22 @@ func (s *Sessions) release(h *hold) {
 	}
 }
 
-// List returns the sessions of an owner in the order of their creation.
+// List returns the sessions that a query asks for in the order of their creation.
 func (s *Sessions) List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error) {
 	answer, err := actors.Ask[*listed](ctx, s.sys, s.pid, s.over, &list{q.Owner})
 	if err != nil {
 		return nil, s.refusal("list", "", err)
 	}
-	all := make([]sandbox.Session, len(answer.found))
+	all := make([]sandbox.Session, 0, len(answer.found))
 	for i := range answer.found {
-		all[i] = answer.found[i].session
-		if q.Usage {
-			all[i].Usage = answer.found[i].usage(ctx)
+		session := answer.found[i].session
+		if !wanted(&session, &q) {
+			continue
 		}
+		if q.Usage {
+			session.Usage = answer.found[i].usage(ctx)
+		}
+		all = append(all, session)
 	}
 	return all, nil
 }
@@ -202,6 +231,16 @@ func (s *Sessions) Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, 
 	}
 	answer.session.Usage = answer.usage(ctx)
 	return answer.session, nil
+}
+
+// wanted tells whether a session is among those that a query asks for.
+func wanted(session *sandbox.Session, q *sandbox.SessionQuery) bool {
+	for name, value := range q.Labels {
+		if has, ok := session.Labels[name]; !ok || has != value {
+			return false
+		}
+	}
+	return (q.Template == "" || q.Template == session.Template.Name) && (q.Status == "" || q.Status == session.Status)
 }
 
 // usage looks at the sandbox itself, so the actors have no part in it.
@@ -244,7 +283,11 @@ func (s *Sessions) Subscribe(ctx context.Context, ref sandbox.Ref, after uint64)
 			Detail: "the session is still being made", Remedy: "try again in a moment",
 		}
 	}
-	return answer.actor.Subscribe(ctx, after)
+	log, err := answer.actor.Subscribe(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	return &watched{log, answer.use}, nil
 }
 
 // SubscribeAll returns a cursor in an owner's log, which has the events of all
@@ -273,8 +316,13 @@ func (s *Sessions) Overview(ctx context.Context) (sandbox.Overview, error) {
 // Close refuses new work, answers every call with the cause shutdown, and
 // destroys all sandboxes. It returns when they are gone; or when ctx ends, with
 // an error that names what is left. After it nothing runs any more.
-func (s *Sessions) Close(ctx context.Context) error {
-	_, err := actors.Ask[*drained](ctx, s.sys, s.pid, s.over, &drain{})
+func (s *Sessions) Close(ctx context.Context) error { return s.close(ctx, false) }
+
+// Leave is Close, but sessions and what they run stay for the next daemon.
+func (s *Sessions) Leave(ctx context.Context) error { return s.close(ctx, true) }
+
+func (s *Sessions) close(ctx context.Context, keep bool) error {
+	_, err := actors.Ask[*drained](ctx, s.sys, s.pid, s.over, &drain{keep})
 	if errors.Is(err, actor.ErrDeadLetter) {
 		return nil // closed before
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 	"github.com/sandwarden/sandwarden/supervision"
@@ -23,7 +24,7 @@ func start(t *testing.T, backend sandbox.Backend, opts supervision.Options) *sup
 		opts.Session.Clock = sandboxtest.Clock
 	}
 	opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	s, err := supervision.New(t.Context(), backend, opts)
+	s, err := supervision.New(t.Context(), backend, openStore(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +40,16 @@ func start(t *testing.T, backend sandbox.Backend, opts supervision.Options) *sup
 		time.Sleep(time.Minute) // timers of the library
 	})
 	return s
+}
+
+// openStore opens a store of its own for a test.
+func openStore(t testing.TB) *ledger.Store {
+	t.Helper()
+	store, err := ledger.Open(t.TempDir(), ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
 func fake() *sandboxtest.Fake { return &sandboxtest.Fake{Clock: sandboxtest.Clock} }

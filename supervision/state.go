@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
@@ -38,7 +39,10 @@ const (
 
 // A slot is a session as the supervisor knows it.
 type slot struct {
+	id       string // of this incarnation; never used again
+	restored bool   // an earlier daemon made it
 	spec     sandbox.Spec
+	asked    sandbox.SessionRequest
 	number   uint64 // in the order of admission
 	phase    phase
 	askers   []asker // who waits for it to be made
@@ -48,6 +52,7 @@ type slot struct {
 
 	use     use
 	session *actors.Session    // nil until it is live
+	record  *ledger.Ledger     // nil until it has one
 	box     sandbox.Sandbox    // nil while there is none; else ours to destroy
 	coming  sandbox.ID         // of the sandbox that is being made
 	making  context.CancelFunc // of that; nil when none is being made
@@ -64,7 +69,7 @@ type slot struct {
 // An asker waits for a session to be made.
 type asker struct {
 	pid  *actor.PID
-	hold *hold
+	open *open
 }
 
 // state is what only Receive, and what it calls, may touch.
@@ -72,6 +77,7 @@ type state struct {
 	life    context.Context // the daemon's
 	last    context.Context //nolint:containedctx // outlives life: what is to be destroyed is destroyed after it, until Close has ended
 	backend sandbox.Backend
+	store   *ledger.Store
 	shared  *shared
 	opts    Options
 	gate    chan struct{} // as many places as sandboxes may be destroyed at once
@@ -88,18 +94,20 @@ type state struct {
 	ended   map[sandbox.Ref]sandbox.Ended
 	endings []sandbox.Ref // the names in ended, oldest first
 
-	closing  bool
-	drainers []*actor.PID
-	tick     *tick // nil when none is under way
-	swept    time.Time
-	counted  time.Time // when states were
-	counts   map[sandbox.Status]int
-	evicted  time.Time // when a session last made room for another
+	restoring int // sessions of an earlier daemon that are not looked after yet
+	closing   bool
+	keeping   bool // sandboxes are left to the next daemon
+	drainers  []*actor.PID
+	tick      *tick // nil when none is under way
+	swept     time.Time
+	counted   time.Time // when states were
+	counts    map[sandbox.Status]int
+	evicted   time.Time // when a session last made room for another
 }
 
-func newState(life, last context.Context, backend sandbox.Backend, sh *shared, opts Options) *state {
+func newState(life, last context.Context, backend sandbox.Backend, store *ledger.Store, sh *shared, opts Options) *state {
 	return &state{
-		life: life, last: last, backend: backend, shared: sh, opts: opts, gate: make(chan struct{}, opts.Destroyers),
+		life: life, last: last, backend: backend, store: store, shared: sh, opts: opts, gate: make(chan struct{}, opts.Destroyers),
 		names: map[sandbox.Ref]*slot{}, actors: map[string]*slot{}, booked: map[*slot]struct{}{},
 		held: map[sandbox.Principal]int{}, served: map[sandbox.Principal]uint64{}, ended: map[sandbox.Ref]sandbox.Ended{},
 	}
@@ -110,6 +118,8 @@ func (s *state) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case message:
 		s.handle(c, m)
+	case *actor.Started:
+		s.adoptAll(c)
 	case *actor.Terminated:
 		s.terminated(c, m.Who)
 	case *actor.Stopping:
@@ -135,11 +145,16 @@ func (s *state) handle(c actor.Context, m message) {
 	case *tune:
 		s.tune(c, m)
 	case *drain:
-		s.drain(c)
+		s.drain(c, m.keep)
 	case *remain:
 		c.Respond(&remaining{s.remaining()})
 	case *created:
 		s.created(c, m)
+	case *adopted:
+		s.adopted(c, m)
+	case *buried:
+		m.of.things--
+		s.settle(c, m.of)
 	case *destroyed:
 		s.destroyed(c, m)
 	case *lost:
@@ -161,7 +176,7 @@ func (s *state) find(c actor.Context, m *find) {
 		c.Respond(notFound("find", m.ref.Name))
 		return
 	}
-	c.Respond(&found{sl.snapshot(), sl.session})
+	c.Respond(&found{sl.snapshot(), sl.session, &sl.use})
 }
 
 func notFound(op, name string) error {
@@ -182,7 +197,7 @@ func (s *state) list(owner sandbox.Principal) *listed {
 	slices.SortFunc(slots, func(a, b *slot) int { return cmp.Compare(a.number, b.number) })
 	all := &listed{found: make([]found, len(slots))}
 	for i, sl := range slots {
-		all.found[i] = found{sl.snapshot(), sl.session}
+		all.found[i] = found{sl.snapshot(), sl.session, &sl.use}
 	}
 	return all
 }
@@ -192,7 +207,7 @@ func (sl *slot) snapshot() sandbox.Session {
 	session := sandbox.Session{
 		Owner: sl.spec.Owner, Name: sl.spec.Session, Sandbox: sl.coming, Template: sl.spec.Template, Flavor: sl.spec.Flavor,
 		Status: sandbox.StatusCreating, Created: sl.made, LastUsed: sl.made, Previous: sl.previous,
-		Unenforced: sl.lacks,
+		Unenforced: sl.lacks, Dir: sl.asked.Dir, Labels: sl.asked.Labels, IdleTimeout: sl.asked.IdleTimeout, Expires: sl.expires(),
 	}
 	if sl.session == nil {
 		return session
@@ -211,7 +226,7 @@ func (sl *slot) snapshot() sandbox.Session {
 
 // lastUsed is when the session's last call ended; now while one goes on.
 func (sl *slot) lastUsed(now actors.Activity) time.Time {
-	if now.Running > 0 || sl.use.holders.Load() > 0 {
+	if now.Running > 0 || sl.use.busy() {
 		return time.Now()
 	}
 	if last := sl.use.lastUsed(); last.After(now.LastUsed) {
@@ -222,11 +237,19 @@ func (sl *slot) lastUsed(now actors.Activity) time.Time {
 
 // idle tells since when nobody uses the session.
 func (sl *slot) idle() (since time.Time, ok bool) {
-	if sl.phase != live || sl.box == nil || sl.use.holders.Load() > 0 {
+	if sl.phase != live || sl.box == nil || sl.use.busy() {
 		return time.Time{}, false
 	}
 	now := sl.session.Activity()
 	return sl.lastUsed(now), now.Running == 0
+}
+
+// expires is when the session ends in any case; zero is never.
+func (sl *slot) expires() time.Time {
+	if sl.asked.MaxAge <= 0 {
+		return time.Time{}
+	}
+	return sl.made.Add(sl.asked.MaxAge)
 }
 
 // remember notes a session that ended, for who comes back within the hour.

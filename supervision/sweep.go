@@ -54,11 +54,20 @@ func (s *state) look(c actor.Context, m *tick) {
 
 // sweep ends the sessions that nobody has used for long.
 func (s *state) sweep(c actor.Context) {
+	now := time.Now()
 	for sl := range s.booked {
-		if since, ok := sl.idle(); ok && time.Since(since) >= s.opts.IdleTimeout {
+		limit := s.opts.IdleTimeout
+		if sl.asked.IdleTimeout > 0 {
+			limit = sl.asked.IdleTimeout
+		}
+		if since, ok := sl.idle(); ok && now.Sub(since) >= limit {
 			s.end(c, sl, sandbox.CauseIdle)
+		} else if at := sl.expires(); sl.phase == live && !at.IsZero() && !now.Before(at) {
+			s.end(c, sl, sandbox.CauseExpired)
 		}
 	}
+	store := s.store
+	go store.Sweep(now) // ends with the disk's answer
 }
 
 // relieve ends one idle session when the memory of all is short: that of the

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/native"
@@ -21,15 +22,10 @@ import (
 )
 
 // openBackend makes the backend that a configuration asks for.
-func openBackend(ctx context.Context, c config.Config, logger *slog.Logger) (sandbox.Backend, error) {
-	if c.Clean {
-		ended, err := native.Purge(ctx, nativeOptions(c, logger))
-		if err != nil {
-			return nil, err
-		}
-		logger.InfoContext(ctx, "began clean", "sandboxes", ended)
-	}
-	return native.New(ctx, nativeOptions(c, logger))
+func openBackend(ctx context.Context, c config.Config, claimed []sandbox.ID, logger *slog.Logger) (sandbox.Backend, error) {
+	options := nativeOptions(c, logger)
+	options.Claimed = claimed
+	return native.New(ctx, options)
 }
 
 // nativeOptions are the parts of a configuration that the backend follows.
@@ -94,6 +90,13 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = closed(err, locks) }()
 	ended, err := native.Purge(ctx, nativeOptions(c, p.logger(c)))
+	if err != nil {
+		return err
+	}
+	store, err := ledger.Open(recordDir(c), ledgerOptions(c, p.logger(c)))
+	if err == nil {
+		err = store.Conclude(sandbox.CauseKilled, "the sandboxes were purged")
+	}
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 var errLinux = errors.New("sandboxes need Linux: run sandwarden there, in a virtual machine or a container if need be; config, bench and version work here")
 
 // openBackend refuses: there is no backend for this system yet.
-func openBackend(context.Context, config.Config, *slog.Logger) (sandbox.Backend, error) {
+func openBackend(context.Context, config.Config, []sandbox.ID, *slog.Logger) (sandbox.Backend, error) {
 	return nil, errLinux
 }
 

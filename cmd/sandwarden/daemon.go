@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"time"
 
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
@@ -38,11 +40,15 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 			return nil, err
 		}
 	}
-	if d.backend, err = p.open(ctx, c, logger); err != nil {
+	store, claimed, err := openStore(ctx, c, logger)
+	if err != nil {
+		return nil, err
+	}
+	if d.backend, err = p.open(ctx, c, claimed, logger); err != nil {
 		return nil, explained(err)
 	}
 	d.meter = metrics.New(metricsOptions(d.backend, logger))
-	d.sessions, err = supervision.New(life, d.backend, supervisionOptions(c, d.backend, d.meter, logger))
+	d.sessions, err = supervision.New(life, d.backend, store, supervisionOptions(c, d.backend, d.meter, logger))
 	if err != nil {
 		return nil, errors.Join(err, d.backend.Close(ctx))
 	}
@@ -53,6 +59,35 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 	return d, nil
 }
 
+// openStore opens what earlier daemons have recorded, and names the sandboxes of
+// the sessions that go on: none, for a clean beginning.
+func openStore(ctx context.Context, c config.Config, logger *slog.Logger) (*ledger.Store, []sandbox.ID, error) {
+	store, err := ledger.Open(recordDir(c), ledgerOptions(c, logger))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot keep records in %s: %w", recordDir(c), err)
+	}
+	if c.Clean {
+		if err := store.Conclude(sandbox.CauseKilled, "the daemon was told to begin clean"); err != nil {
+			return nil, nil, err
+		}
+	}
+	left, err := store.Left()
+	if err != nil {
+		return nil, nil, err
+	}
+	claimed := make([]sandbox.ID, 0, len(left))
+	for _, record := range left {
+		claimed = append(claimed, record.Standing().Box)
+	}
+	if len(left) > 0 || c.Clean {
+		logger.InfoContext(ctx, "sessions of an earlier daemon", "count", len(left), "clean", c.Clean)
+	}
+	return store, claimed, nil
+}
+
+// recordDir is where the records of sessions are.
+func recordDir(c config.Config) string { return filepath.Join(c.StateDir, "sessions") }
+
 // How long the end may take beyond the drain timeout: answers that are being
 // written, and what the backend itself holds.
 const (
@@ -62,7 +97,8 @@ const (
 
 // stop ends the daemon: first no new connection, then every session with its
 // callers answered, then what is left of the connections, at last the backend.
-func (d *daemon) stop(life context.Context, drain time.Duration, logger *slog.Logger) error {
+// With keep, sessions go on without it.
+func (d *daemon) stop(life context.Context, drain time.Duration, keep bool, logger *slog.Logger) error {
 	d.handler.Drain()
 	began := time.Now()
 	whole, cancel := context.WithTimeout(life, drain+answerGrace) // of which the sessions take drain
@@ -72,11 +108,15 @@ func (d *daemon) stop(life context.Context, drain time.Duration, logger *slog.Lo
 
 	draining, cancelDraining := context.WithTimeout(life, drain)
 	defer cancelDraining()
-	err := d.sessions.Close(draining)
+	end := d.sessions.Close
+	if keep {
+		end = d.sessions.Leave
+	}
+	err := end(draining)
 	if err != nil {
 		err = fmt.Errorf("not all sandboxes could be ended (the next start ends them): %w", err)
 	}
-	logger.InfoContext(life, "sessions ended", "dur", time.Since(began))
+	logger.InfoContext(life, "sessions ended", "kept", keep, "dur", time.Since(began))
 	err = errors.Join(err, d.handler.Shutdown(whole)) // streams that no session has ended
 	if <-answered != nil {                            // somebody does not read the answer
 		err = errors.Join(err, d.server.Close())

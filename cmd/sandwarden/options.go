@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/sandwarden/sandwarden/actors"
+	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/supervision"
@@ -30,6 +31,7 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 			QueueWait:   c.QueueWait,
 			Timeout:     c.ExecutionTimeout,
 			OutputLimit: c.OutputBytes,
+			SpillLimit:  c.SpillBytes,
 			CallLimit:   c.RequestTimeout,
 		},
 		DefaultFlavor:  c.DefaultFlavor,
@@ -53,6 +55,18 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 		options.HostMemory = h.HostMemory
 	}
 	return options
+}
+
+// ledgerOptions are the parts of a configuration that say what is kept.
+func ledgerOptions(c config.Config, logger *slog.Logger) ledger.Options {
+	return ledger.Options{
+		Logger:       logger.With("part", "ledger"),
+		Executions:   c.HistoryExecutions,
+		SessionBytes: c.HistorySessionBytes,
+		Age:          c.HistoryAge,
+		TotalBytes:   c.HistoryTotalBytes,
+		FreeBytes:    c.HistoryFreeBytes,
+	}
 }
 
 // transportOptions are the parts of a configuration that clients meet.

@@ -29,8 +29,9 @@ type program struct {
 type mover func(context.Context, *program, config.Config, *slog.Logger) (moved bool, err error)
 
 // An opener makes the backend that a configuration asks for. It lives until it
-// is closed; the context is for its making and its life.
-type opener func(context.Context, config.Config, *slog.Logger) (sandbox.Backend, error)
+// is closed; the context is for its making and its life. The sandboxes that are
+// claimed are left for it to adopt.
+type opener func(ctx context.Context, c config.Config, claimed []sandbox.ID, logger *slog.Logger) (sandbox.Backend, error)
 
 // run is the whole program. It returns the exit status: 0, 1 when something
 // failed, 2 when the command line was wrong.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/sandwarden/sandwarden/config"
+	"github.com/sandwarden/sandwarden/sandbox"
 )
 
 // serve runs the daemon until ctx ends.
@@ -68,14 +70,26 @@ func (p *program) serveWith(ctx context.Context, command *command, c config.Conf
 	p.announce(c, d.backend, log)
 	manager.ready(baseURL(c), d.backend.Ready())
 	defer manager.watch(life, d.sessions.Overview)()
+	keep := p.keeps(c, d.backend)
 	select {
 	case <-ctx.Done():
-		logger.InfoContext(life, "shutting down", "signal", signalOf(ctx), "sessions", "destroy")
+		signal := signalOf(ctx)
+		keep = keep && signal != interrupted
+		logger.InfoContext(life, "shutting down", "signal", signal, "sessions", map[bool]string{true: "keep", false: "destroy"}[keep])
 	case err = <-failed:
 	}
 	manager.stopping()
-	return true, errors.Join(err, d.stop(life, c.DrainTimeout, logger))
+	return true, errors.Join(err, d.stop(life, c.DrainTimeout, keep, logger))
 }
+
+// keeps tells whether sessions outlive this daemon: not where nobody would come
+// back for them, or the next daemon could not take them over.
+func (p *program) keeps(c config.Config, backend sandbox.Backend) bool {
+	return c.ShutdownSessions == "keep" && c.Transport != stdio && os.Getpid() != 1 && backend.Capabilities().Survives
+}
+
+// interrupted is the signal of somebody at a terminal, who is done.
+const interrupted = "SIGINT"
 
 // listeners opens what clients connect to: nothing for a client on standard
 // input.
@@ -110,7 +124,7 @@ func signalOf(ctx context.Context) string {
 	case "terminated signal received":
 		return "SIGTERM"
 	case "interrupt signal received":
-		return "SIGINT"
+		return interrupted
 	}
 	return "no"
 }

@@ -29,6 +29,7 @@ type box struct {
 	client  *agent.Client   // nil until connected
 	pidfd   int             // of PID 1; see process
 	exited  chan struct{}   // closed when PID 1 has been reaped
+	adopted bool            // an earlier daemon started it
 	dead    chan struct{}   // closed with the death known
 
 	mu      sync.Mutex
@@ -65,7 +66,7 @@ func (x *box) watch(pid int) {
 	x.mu.Unlock()
 	waitFor(process)
 	var status unix.WaitStatus
-	for {
+	for !x.adopted { // else it is not our child, and how it ended is not ours to know
 		_, err := unix.Wait4(pid, &status, 0, nil)
 		if !errors.Is(err, unix.EINTR) {
 			break
@@ -87,7 +88,10 @@ func (x *box) causeOfDeath(status unix.WaitStatus) sandbox.Death {
 		return sandbox.Death{Cause: sandbox.CauseAgentLost, Evidence: x.fate}
 	}
 	evidence := fmt.Sprintf("the agent ended with status %d", status.ExitStatus())
-	if status.Signaled() {
+	switch {
+	case x.adopted:
+		evidence = "the agent ended"
+	case status.Signaled():
 		evidence = "the agent was ended by " + unix.SignalName(status.Signal())
 	}
 	if x.cgroup != nil {
@@ -163,11 +167,14 @@ func (x *box) explain(exit *sandbox.Exit) {
 	kills, own, err := x.cgroup.OOM()
 	more := err == nil && kills > x.kills
 	if more {
-		x.kills = kills
+		x.kills, x.record.Kills = kills, kills
+		if err := x.backend.records.write(x.record); err != nil { // a later daemon may blame it again
+			x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
+		}
 	}
 	if more && exit.Code != 0 && exit.Cause != sandbox.CauseWallTimeout {
 		exit.Cause = memoryCause(own)
-		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.spec.Flavor.MemoryMB)
+		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.record.Memory)
 		if !own {
 			exit.Evidence = "the kernel killed a process: all sandboxes together used the memory that they may"
 		}

@@ -33,7 +33,7 @@ type Options struct {
 	// Linux distributions below /usr/bin.
 	Interpreters map[sandbox.Language]string
 	// OrphanGrace is how long a sandbox outlives a daemon that does not come
-	// back; 60 s when zero.
+	// back; 10 min when zero.
 	OrphanGrace time.Duration
 	// OrphanInterval is the time between looks for sandboxes of ours that nobody
 	// claims; zero looks at the start alone.
@@ -44,6 +44,9 @@ type Options struct {
 	// Trusted are files that the daemon believes, there or not: no sandbox may
 	// write where they are. Secret ones no sandbox may even see.
 	Trusted, Secret []string
+	// Claimed are the sandboxes of an earlier daemon that are to be adopted. The
+	// others are ended at the start.
+	Claimed []sandbox.ID
 	// AllowUnenforced lets sandboxes start though this user cannot have all
 	// limits. What is missing is in [sandbox.Capabilities].
 	AllowUnenforced bool
@@ -59,7 +62,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.OrphanGrace == 0 {
-		o.OrphanGrace = time.Minute
+		o.OrphanGrace = 10 * time.Minute
 	}
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 30 * time.Second
@@ -92,16 +95,18 @@ type Backend struct {
 	unenforced   []string
 	limits       string            // how to get what is not enforced, where that is known
 	interpreters map[string]string // by template
+	foreign      bool              // we are in a user namespace, which the next daemon is not in
 
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, and the look for orphans
 
-	mu    sync.Mutex
-	boxes map[sandbox.ID]*box
+	mu      sync.Mutex
+	boxes   map[sandbox.ID]*box
+	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
 }
 
 // New makes the backend, ends what an earlier daemon left in the same state
-// directory, and proves each template by running its interpreter in a sandbox.
+// directory and nobody claims, and proves each template by running its interpreter in a sandbox.
 //
 // A host on which no sandbox can be made is no error: then Ready says why, so
 // that the daemon can tell its clients. Errors are for what is wrong with the
@@ -111,7 +116,10 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	for _, id := range opts.Claimed {
+		b.claimed[id] = true
+	}
 	for _, dir := range []string{b.records.dir, b.socketDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
@@ -152,6 +160,7 @@ func (b *Backend) prepare(ctx context.Context) error {
 		return err
 	}
 	b.uids = newUIDs(instance(b.opts.StateDir), mappedIDs())
+	b.foreign = mappedIDs() < allIDs
 	if b.uids.shared {
 		b.unenforced = append(b.unenforced, "uid")
 	} else {
@@ -208,13 +217,8 @@ func (b *Backend) Capabilities() sandbox.Capabilities {
 		Unenforced: b.unenforced,
 		Templates:  b.templates,
 		Volumes:    b.volumeStatuses(),
+		Survives:   b.ready == nil && !b.foreign,
 	}
-}
-
-// Adopt implements [sandbox.Backend]. Socket, secret and record are kept for
-// it; this daemon ends what an earlier one left.
-func (b *Backend) Adopt(_ context.Context, id sandbox.ID) (sandbox.Sandbox, error) {
-	return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Unsupported}
 }
 
 // List implements [sandbox.Backend].

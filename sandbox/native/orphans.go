@@ -73,5 +73,5 @@ func (b *Backend) claims(id sandbox.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.boxes[id]
-	return ok
+	return ok || b.claimed[id]
 }

@@ -26,6 +26,8 @@ type record struct {
 	Session  string     `json:"session"`
 	Template string     `json:"template"`
 	Flavor   string     `json:"flavor"`
+	Memory   int        `json:"memory_mb,omitempty"` // of the flavor
+	Kills    int        `json:"kills,omitempty"`     // for want of memory, as told already
 	UID      int        `json:"uid"`
 	State    string     `json:"state"` // "creating", "ready"
 	PID      int        `json:"pid,omitempty"`
@@ -61,6 +63,15 @@ func (r records) remove(id sandbox.ID) error {
 		return nil
 	}
 	return err
+}
+
+// read returns one record.
+func (r records) read(id sandbox.ID) (rec record, err error) {
+	data, err := os.ReadFile(r.path(id))
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	return rec, err
 }
 
 // list returns all records that can be read. One that cannot is set aside, so

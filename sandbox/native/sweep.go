@@ -37,8 +37,8 @@ func Purge(ctx context.Context, opts Options) (int, error) {
 	return len(all), err
 }
 
-// sweep ends what an earlier daemon left: the sandboxes of its records, and
-// cgroups that no record names. It touches nothing of other daemons, whose
+// sweep ends what an earlier daemon left and nobody claims: the sandboxes of its
+// records, and cgroups that no record names. It touches nothing of other daemons, whose
 // records and parent cgroups are others.
 func (b *Backend) sweep(ctx context.Context) error {
 	all, err := b.records.list()
@@ -46,6 +46,9 @@ func (b *Backend) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, rec := range all {
+		if b.claims(rec.ID) {
+			continue
+		}
 		if err := b.endLeftover(ctx, rec); err != nil {
 			return fmt.Errorf("end %s, which an earlier daemon left: %w", rec.ID, err)
 		}
@@ -58,6 +61,9 @@ func (b *Backend) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
+		if b.claims(sandbox.ID(name)) {
+			continue
+		}
 		if err := b.endCgroup(ctx, name); err != nil {
 			return err
 		}

@@ -63,6 +63,15 @@ func (u *uids) take() (int, bool) {
 	return 0, false
 }
 
+// claim takes an id that a sandbox of an earlier daemon has.
+func (u *uids) claim(uid int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.shared {
+		u.used[uid] = true
+	}
+}
+
 // give returns an id, once nothing runs under it any more.
 func (u *uids) give(uid int) {
 	u.mu.Lock()

@@ -107,6 +107,8 @@ func words(cause sandbox.Cause) (what, remedy string) {
 		return "the server is shutting down", "Try again when the server is back"
 	case sandbox.CauseAgentLost:
 		return "its sandbox stopped answering", "Run it again; the session gets a fresh sandbox"
+	case sandbox.CauseExpired:
+		return "its session reached the greatest age it may have", "Run it again; a fresh session will be made"
 	case sandbox.CauseHostMemory:
 		return "the host ran short of memory", "Try again later, or stop sessions that are not needed"
 	}

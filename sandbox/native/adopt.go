@@ -1,0 +1,113 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// Adopt implements [sandbox.Backend]. The sandbox must be the one that was
+// recorded: the same boot, process, start and user, and an agent that knows the
+// secret.
+func (b *Backend) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, error) {
+	if b.ready != nil {
+		return nil, b.ready
+	}
+	rec, err := b.records.read(id)
+	if errors.Is(err, os.ErrNotExist) {
+		b.unclaim(id)
+		return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.NotFound, Cause: sandbox.CauseAgentLost, Detail: "nothing is known of the sandbox"}
+	}
+	if err != nil {
+		return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Other, Err: err}
+	}
+	x, err := b.adopt(ctx, rec)
+	if err == nil {
+		return x, nil
+	}
+	cause, why := b.autopsy(rec)
+	b.unclaim(id)
+	err = errors.Join(err, b.endLeftover(context.WithoutCancel(ctx), rec))
+	return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Stopped, Cause: cause, Detail: why, Err: err}
+}
+
+// unclaim says that nobody will adopt a sandbox, or that it is adopted.
+func (b *Backend) unclaim(id sandbox.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.claimed, id)
+}
+
+// errOther says that a record is of something that is not there any more.
+var errOther = errors.New("the sandbox of the record does not run")
+
+func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
+	if rec.State != "ready" || rec.PID <= 1 || rec.Boot != bootID() {
+		return nil, errOther
+	}
+	x := &box{
+		backend: b, id: rec.ID, record: rec, adopted: true, kills: rec.Kills,
+		dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
+	}
+	var err error
+	if x.pidfd, err = unix.PidfdOpen(rec.PID, unix.PIDFD_NONBLOCK); err != nil {
+		return nil, errors.Join(errOther, err)
+	}
+	process := os.NewFile(uintptr(x.pidfd), "agent")
+	if !isRecorded(rec) { // looked at while the descriptor keeps the number from being another's
+		return nil, errors.Join(errOther, process.Close())
+	}
+	if b.cgroups != nil {
+		if x.cgroup, err = b.cgroups.Open(string(rec.ID)); err == nil {
+			err = x.cgroup.Thaw() // its daemon may have ended while it was frozen
+		}
+	}
+	if err == nil {
+		err = b.reach(ctx, x)
+	}
+	if err != nil {
+		if x.client != nil {
+			err = errors.Join(err, x.client.Close())
+		}
+		return nil, errors.Join(err, process.Close())
+	}
+	b.uids.claim(rec.UID)
+	b.mu.Lock()
+	b.boxes[rec.ID] = x
+	delete(b.claimed, rec.ID)
+	b.mu.Unlock()
+	x.mu.Lock()
+	x.process = process
+	x.mu.Unlock()
+	go x.watch(rec.PID)
+	return x, nil
+}
+
+// reach speaks with the agent of a sandbox that is to be adopted.
+func (b *Backend) reach(ctx context.Context, x *box) error {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
+	defer cancel()
+	return x.connect(ctx)
+}
+
+// autopsy says why the sandbox of a record died while no daemon was there, as far
+// as what is left of it tells.
+func (b *Backend) autopsy(rec record) (sandbox.Cause, string) {
+	if rec.Boot != bootID() {
+		return sandbox.CauseAgentLost, "the host was restarted"
+	}
+	if b.cgroups != nil {
+		if s, err := b.cgroups.Open(string(rec.ID)); err == nil {
+			if kills, own, err := s.OOM(); err == nil && kills > rec.Kills {
+				return memoryCause(own), "the kernel killed processes for want of memory while no daemon was there"
+			}
+		}
+	}
+	return sandbox.CauseAgentLost, "the sandbox died while no daemon was there"
+}
