@@ -46,7 +46,7 @@ func fakeMain() {
 func stay(context.Context, *program, config.Config, *slog.Logger) (bool, error) { return false, nil }
 
 // openFake makes a backend whose first call of the method in FAKE_FAULT fails.
-func openFake(context.Context, config.Config, _ []sandbox.ID, *slog.Logger) (sandbox.Backend, error) {
+func openFake(_ context.Context, _ config.Config, _ []sandbox.ID, _ *slog.Logger) (sandbox.Backend, error) {
 	backend := sandboxtest.NewFaulty(&sandboxtest.Fake{})
 	if method := os.Getenv("FAKE_FAULT"); method != "" {
 		backend.Fail(method, 1, 1, &sandbox.Error{Op: "create", Kind: sandbox.Unavailable, Err: errors.New("the fake was told to")})
