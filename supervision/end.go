@@ -171,8 +171,7 @@ func (s *state) settle(c actor.Context, sl *slot) {
 	}
 	s.unbook(sl)
 	if sl.session != nil {
-		s.opts.Meter.SessionEnded(sl.cause)
-		s.opts.Logger.Info("session ended", "session", sl.spec.Session, "cause", string(sl.cause))
+		s.tellEnded(sl)
 	}
 	for _, to := range sl.stoppers {
 		reply(c, to, &stopped{})
@@ -210,7 +209,7 @@ func (s *state) leave(c actor.Context, sl *slot) {
 		}
 	}
 	delete(s.names, sl.ref())
-	sl.phase, sl.cause = ending, sandbox.CauseShutdown
+	sl.phase, sl.cause, sl.left = ending, sandbox.CauseShutdown, true
 }
 
 // emptied answers those who wait for the end of everything.

@@ -310,8 +310,7 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
-	s.opts.Logger.Info("session ready", "session", sl.spec.Session, "sandbox", string(box.ID()),
-		"template", sl.spec.Template.Name, "flavor", sl.spec.Flavor.Name)
+	s.tellReady(sl)
 	askers := sl.askers
 	sl.askers = nil
 	snapshot, first := sl.snapshot(), true

@@ -41,6 +41,7 @@ const (
 type slot struct {
 	id       string // of this incarnation; never used again
 	restored bool   // an earlier daemon made it
+	left     bool   // to the next daemon
 	spec     sandbox.Spec
 	asked    sandbox.SessionRequest
 	number   uint64 // in the order of admission

@@ -33,6 +33,29 @@ func (s *Sessions) tellDone(ctx context.Context, result *sandbox.ExecResult, op 
 	s.opts.Logger.InfoContext(ctx, "execution completed", args...)
 }
 
+// tellReady logs that a session can be used.
+func (s *state) tellReady(sl *slot) {
+	args := []any{
+		"session", sl.spec.Session, "sandbox", string(sl.box.ID()), "template", sl.spec.Template.Name, "flavor", sl.spec.Flavor.Name,
+	}
+	if sl.restored {
+		s.opts.Logger.Info("session taken over", args...)
+		return
+	}
+	s.opts.Logger.Info("session ready", args...)
+}
+
+// tellEnded logs and counts that nothing is left of a session, or that it is left
+// to the next daemon.
+func (s *state) tellEnded(sl *slot) {
+	if sl.left {
+		s.opts.Logger.Info("session left to the next daemon", "session", sl.spec.Session)
+		return
+	}
+	s.opts.Meter.SessionEnded(sl.cause)
+	s.opts.Logger.Info("session ended", "session", sl.spec.Session, "cause", string(sl.cause))
+}
+
 // opOf is what a request asks for, as logs name it.
 func opOf(request *sandbox.ExecRequest) string {
 	if len(request.Argv) == 0 {
