@@ -47,7 +47,8 @@ type execution struct {
 	deadline time.Duration // by the clock of Options
 	start    handover
 	startErr error
-	canceled bool
+	canceled bool // nobody wants it any more
+	signaled bool // somebody asked for a signal
 	exit     sandbox.Exit
 	err      error // why there is no exit: it never ran
 	stdout   joiner

@@ -228,6 +228,13 @@ func (j *journal) unfinished() []*execution {
 	return slices.Clone(j.executions)
 }
 
+// signal notes that a signal is asked for.
+func (j *journal) signal(x *execution) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	x.signaled = true
+}
+
 // cancel notes that nobody wants x any more, and tells whether it was wanted
 // until now.
 func (j *journal) cancel(x *execution) bool {
@@ -381,7 +388,7 @@ func (j *journal) exit(x *execution, exit sandbox.Exit, frame uint64) {
 		}
 	}
 	exit.Dropped += x.dropped
-	if exit.Cause == sandbox.CauseNone && exit.Code != 0 && x.canceled {
+	if exit.Cause == sandbox.CauseNone && exit.Code != 0 && (x.canceled || x.signaled) {
 		exit.Cause = sandbox.CauseKilled
 	}
 	x.phase, x.exit = exited, exit

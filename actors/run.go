@@ -197,6 +197,7 @@ func (s *state) target(c actor.Context, m *interrupting) {
 		c.Respond(&target{})
 		return
 	}
+	s.journal.signal(x)
 	c.Respond(&target{x})
 }
 
