@@ -39,7 +39,7 @@ func (c *Client) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.T
 	}
 	answer, err := c.call.OpenTransfer(ctx, &wire.OpenTransferRequest{
 		Id: t.id, Op: string(r.Op), Path: []byte(r.Path), From: r.From, Size: r.Size, Mode: r.Mode,
-		Append: r.Append, Exclusive: r.Exclusive, Recursive: r.Recursive, Limit: uint32(r.Limit), //nolint:gosec // Check bounds it
+		Append: r.Append, Exclusive: r.Exclusive, Recursive: r.Recursive, Limit: uint32(r.Limit),
 	})
 	if err != nil {
 		_ = t.end() // it may have begun
@@ -182,7 +182,7 @@ func (t *transfer) send(data []byte, last bool) (int, error) {
 	if taken > len(data) {
 		return 0, t.fail(t.broken())
 	}
-	t.given += uint64(taken) //nolint:gosec // within len(data)
+	t.given += uint64(taken)
 	if f := answer.GetFault(); f != nil {
 		return taken, t.fail(t.failed(f))
 	}

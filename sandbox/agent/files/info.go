@@ -33,12 +33,12 @@ func describe(name, path string, info os.FileInfo) sandbox.FileInfo {
 }
 
 func typeOf(mode os.FileMode) sandbox.FileType {
-	switch mode.Type() {
-	case 0:
+	switch {
+	case mode.IsRegular():
 		return sandbox.RegularFile
-	case os.ModeDir:
+	case mode.IsDir():
 		return sandbox.Directory
-	case os.ModeSymlink:
+	case mode.Type() == os.ModeSymlink:
 		return sandbox.Symlink
 	}
 	return sandbox.OtherFile

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/sandwarden/sandwarden/sandbox"
 )
 
 // chunk is how much is handed on at once.
@@ -47,13 +49,14 @@ type packing struct {
 // add adds one member.
 func (p *packing) add(name string, info os.FileInfo) error {
 	var err error
-	switch info.Mode().Type() {
-	case 0:
+	switch typeOf(info.Mode()) {
+	case sandbox.RegularFile:
 		err = p.addFile(name, syscall.O_NOFOLLOW)
-	case os.ModeDir:
+	case sandbox.Directory:
 		err = p.archive.WriteHeader(header(name+"/", tar.TypeDir, info))
-	case os.ModeSymlink:
+	case sandbox.Symlink:
 		err = p.addLink(name, info)
+	case sandbox.OtherFile:
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it went just now

@@ -50,9 +50,14 @@ func (ts *transfers) begin(r *wire.OpenTransferRequest) *wire.Fault {
 	if err != nil {
 		return &wire.Fault{Code: wire.FaultCode_FAILED}
 	}
-	t.idle = time.AfterFunc(idleLimit, func() { ts.end(r.GetId()) })
-	ts.open[r.GetId()] = t
+	ts.keep(r.GetId(), t)
 	return nil
+}
+
+// keep makes a transfer known for as long as it is used.
+func (ts *transfers) keep(id string, t *transfer) {
+	t.idle = time.AfterFunc(idleLimit, func() { ts.end(id) })
+	ts.open[id] = t
 }
 
 // use returns a transfer, whose time without use begins anew.
