@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -58,8 +59,7 @@ func words(t *testing.T, data []byte) string {
 	t.Helper()
 	var all []string
 	for _, info := range decode(t, data) {
-		line, _ := json.Marshal(info.Size)
-		s := info.Path + " " + string(info.Type) + " " + string(line)
+		s := fmt.Sprint(info.Path, " ", info.Type, " ", info.Size)
 		if info.More {
 			s += " +"
 		}

@@ -183,3 +183,18 @@ func TestTransfers_Idle(t *testing.T) {
 		}
 	})
 }
+
+// A call that ends a transfer may overtake the one that begins it.
+func TestTransfers_EndedEarly(t *testing.T) {
+	ts := newTransfers(nil, nil, nil)
+	for range 3 * maxEarly {
+		ts.end("other")
+	}
+	ts.end("x")
+	if f := ts.begin(&wire.OpenTransferRequest{Id: "x"}); f.GetCode() != wire.FaultCode_UNKNOWN_ID {
+		t.Errorf("it begins: %v", f)
+	}
+	if len(ts.early) > maxEarly {
+		t.Errorf("%d ids are remembered", len(ts.early))
+	}
+}

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,9 +23,14 @@ type transfers struct {
 	groups   *groups
 	null     *os.File
 
-	mu   sync.Mutex
-	open map[string]*transfer
+	mu    sync.Mutex
+	open  map[string]*transfer
+	early []string // the newest ids that were ended before they began
 }
+
+// maxEarly is how many of them are remembered: calls overtake each other by
+// little.
+const maxEarly = 16
 
 func newTransfers(c *children, g *groups, null *os.File) *transfers {
 	return &transfers{children: c, groups: g, null: null, open: map[string]*transfer{}}
@@ -38,6 +44,8 @@ func (ts *transfers) begin(r *wire.OpenTransferRequest) *wire.Fault {
 	switch {
 	case ts.open[r.GetId()] != nil:
 		return nil
+	case slices.Contains(ts.early, r.GetId()):
+		return &wire.Fault{Code: wire.FaultCode_UNKNOWN_ID}
 	case r.GetId() == "":
 		return &wire.Fault{Code: wire.FaultCode_BAD_REQUEST}
 	case len(ts.open) >= agent.MaxTransfers:
@@ -71,11 +79,14 @@ func (ts *transfers) use(id string) *transfer {
 	return t
 }
 
-// end ends a transfer, done or not.
+// end ends a transfer, done or not. One that has not begun will not.
 func (ts *transfers) end(id string) {
 	ts.mu.Lock()
 	t := ts.open[id]
 	delete(ts.open, id)
+	if t == nil {
+		ts.early = append(ts.early[max(0, len(ts.early)+1-maxEarly):], id)
+	}
 	ts.mu.Unlock()
 	if t != nil {
 		t.idle.Stop()
