@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/files"
 	"github.com/sandwarden/sandwarden/sandbox/agent/guest"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
@@ -23,11 +24,13 @@ func main() {
 	}
 }
 
-// run chooses the stage. None of them returns without a reason.
+// run chooses what to be. Only a helper returns without a reason.
 func run(args []string) error {
 	switch {
 	case len(args) > 0 && args[0] == guest.JoinWord:
 		return guest.Join(args[1:], os.Environ())
+	case len(args) > 0 && args[0] == files.Word:
+		return files.Run(args[1:], os.Stdin, os.Stdout)
 	case os.Getpid() != 1:
 		return errors.New("sandwarden-agent is started by sandwarden; there is nothing to do by hand")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +34,8 @@ type Client struct {
 	id   sandbox.ID
 	conn *ttrpc.Client
 	call wire.AgentService
+
+	version atomic.Int64 // of the agent; 0 until it is known
 }
 
 // NewClient speaks over conn, on which Greet has succeeded. It owns conn. When
@@ -52,6 +55,7 @@ func (c *Client) Hello(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, c.fault("hello", err)
 	}
+	c.version.Store(int64(r.GetVersion()))
 	return int(r.GetVersion()), nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the protocol's version. It rises with each addition.
-const Version = 2
+const Version = 3
 
 // Descriptors of the agent's program when it starts. Those of [Config.Join]
 // follow.
@@ -22,6 +22,9 @@ const (
 
 // ReadyWord is what a started agent writes on its ready pipe.
 const ReadyWord = "ready"
+
+// MaxTransfers is how many operations on files a sandbox does at once.
+const MaxTransfers = 8
 
 // SecretSize is the length in bytes of a session's secret.
 const SecretSize = 32

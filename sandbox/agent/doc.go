@@ -2,9 +2,9 @@
 // sandbox: how it is configured, and the client that speaks with it.
 //
 // The program itself is in the packages below: setup builds the walls and
-// locks the door behind itself, guest runs the executions, kernel holds the
-// language drivers, wire is the protocol, and embedded carries the built
-// program inside the daemon.
+// locks the door behind itself, guest runs the executions, files is the helper
+// for operations on files, kernel holds the language drivers, wire is the
+// protocol, and embedded carries the built program inside the daemon.
 //
 // # Life
 //
@@ -18,5 +18,6 @@
 // # Trust
 //
 // Code in the sandbox runs under the agent's own user id. So nothing that the
-// agent says is believed without bounds: see [Client.Follow].
+// agent says is believed without bounds: see [Client.Follow] and
+// [Client.Transfer].
 package agent

@@ -5,6 +5,7 @@ package native_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -84,5 +85,41 @@ func BenchmarkWarmCode(b *testing.B) {
 	for b.Loop() {
 		n++
 		after = evaluate(b, x, sandbox.ExecID(strconv.Itoa(n)), after)
+	}
+}
+
+// A small file, written and read again.
+func BenchmarkWriteReadFile(b *testing.B) {
+	x, err := openBench(b).Create(b.Context(), "sb-files", sandbox.Spec{Session: "bench", Template: sandbox.Templates()[2], Flavor: sandbox.Flavors()[0]})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = x.Destroy(context.WithoutCancel(b.Context())) }()
+	data := make([]byte, 1<<10)
+	for b.Loop() {
+		transfer(b, x, sandbox.FileRequest{Op: sandbox.FileWrite, Path: "small"}, data)
+		transfer(b, x, sandbox.FileRequest{Op: sandbox.FileRead, Path: "small"}, nil)
+	}
+}
+
+func transfer(b *testing.B, x sandbox.Sandbox, r sandbox.FileRequest, in []byte) {
+	b.Helper()
+	t, err := x.Transfer(b.Context(), r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if r.Takes() {
+		if _, err := t.Write(in); err != nil {
+			b.Fatal(err)
+		}
+		if err := t.CloseWrite(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, t); err != nil {
+		b.Fatal(err)
+	}
+	if err := t.Close(); err != nil {
+		b.Fatal(err)
 	}
 }

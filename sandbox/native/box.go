@@ -391,8 +391,3 @@ func (x *box) release(ctx context.Context) error {
 	x.backend.mu.Unlock()
 	return nil
 }
-
-// Transfer implements [sandbox.Sandbox].
-func (x *box) Transfer(context.Context, sandbox.FileRequest) (sandbox.Transfer, error) {
-	return nil, &sandbox.Error{Op: "transfer", ID: string(x.id), Kind: sandbox.Unsupported}
-}

@@ -37,7 +37,8 @@ func Clock() time.Duration { return time.Duration(time.Now().UnixNano()) }
 //	stubborn        from here on interrupts are ignored
 //	hang            never ends, whatever is sent
 //
-// A command's arguments are its statements.
+// A command's arguments are its statements. Files are in memory, without room
+// that ends; scripts do not see them.
 type Fake struct {
 	Clock    func() time.Duration // of deadlines; nil is the machine's
 	Unready  error                // what Ready returns
@@ -178,6 +179,8 @@ type fakeSandbox struct {
 	following bool
 	kernel    *fakeRun // what the kernel runs
 	variables map[string]string
+	files     *fakeFiles
+	transfers int           // open
 	change    chan struct{} // closed and replaced at each change
 }
 
@@ -188,7 +191,7 @@ func newFakeSandbox(f *Fake, id sandbox.ID, _ sandbox.Spec) *fakeSandbox {
 	}
 	return &fakeSandbox{
 		fake: f, id: id, ring: ring, dead: make(chan struct{}), change: make(chan struct{}),
-		runs: map[sandbox.ExecID]*fakeRun{}, variables: map[string]string{},
+		runs: map[sandbox.ExecID]*fakeRun{}, variables: map[string]string{}, files: newFakeFiles(),
 	}
 }
 
@@ -409,8 +412,3 @@ func (b *fakeSandbox) put(f sandbox.Frame) bool {
 
 // String names the sandbox in the messages of a test.
 func (b *fakeSandbox) String() string { return fmt.Sprintf("fake %s", b.id) }
-
-// Transfer implements [sandbox.Sandbox].
-func (b *fakeSandbox) Transfer(context.Context, sandbox.FileRequest) (sandbox.Transfer, error) {
-	return nil, &sandbox.Error{Op: "transfer", ID: string(b.id), Kind: sandbox.Unsupported}
-}

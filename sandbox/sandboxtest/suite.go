@@ -24,6 +24,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) sandbox.Backend) {
 	if err := b.Ready(); err != nil {
 		Skip(t, "the backend cannot run here: %v", err)
 	}
+	t.Run("files", func(t *testing.T) { testFiles(t, b) })
 	for _, status := range b.Capabilities().Templates {
 		t.Run(status.Template.Name, func(t *testing.T) {
 			if status.Err != nil {
@@ -57,6 +58,7 @@ func testTemplate(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 		"an interrupted run keeps the state":      codeInterrupted,
 		"a run that ignores it loses the state":   codeKilled,
 		"the kernel runs one piece at a time":     codeBusy,
+		"code and transfers see the same files":   filesAndCode,
 		"a sandbox is gone after Destroy":         destroyed,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, NewBox(t, b, spec)) })

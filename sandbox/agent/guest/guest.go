@@ -27,6 +27,7 @@ type Guest struct {
 	children *children
 	groups   *groups
 	null     *os.File
+	files    *transfers
 
 	mu          sync.Mutex
 	executions  map[string]*execution // running, or with an end that is not acknowledged
@@ -48,10 +49,12 @@ func newGuest(c agent.Config, joins []*os.File, folder *os.File) (*Guest, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Guest{
+	g := &Guest{
 		config: c, out: newRing(c.RingBytes), children: newChildren(c.JoinMode, joins),
 		groups: &groups{folder: folder}, null: null, executions: map[string]*execution{},
-	}, nil
+	}
+	g.files = newTransfers(g.children, g.groups, null)
+	return g, nil
 }
 
 // start begins the execution that r asks for, once.

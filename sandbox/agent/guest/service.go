@@ -43,8 +43,7 @@ func (s service) Start(_ context.Context, r *wire.StartRequest) (*wire.StartRepl
 
 func (s service) ReadOutput(ctx context.Context, r *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
 	limit := min(int(r.GetMaxBytes()), maxRead)
-	wait := min(time.Duration(r.GetWaitMs())*time.Millisecond, maxWait)
-	frames := s.guest.out.read(ctx, r.GetAfter(), limit, wait, s.guest.acknowledged)
+	frames := s.guest.out.read(ctx, r.GetAfter(), limit, waitOf(r.GetWaitMs()), s.guest.acknowledged)
 	return &wire.ReadOutputReply{Frames: frames}, nil
 }
 

@@ -74,6 +74,97 @@ func (Stream) EnumDescriptor() ([]byte, []int) {
 	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{0}
 }
 
+type FaultCode int32
+
+const (
+	FaultCode_FAILED       FaultCode = 0 // in a way that nobody foresaw
+	FaultCode_BAD_REQUEST  FaultCode = 1
+	FaultCode_NO_FILE      FaultCode = 2
+	FaultCode_EXISTS       FaultCode = 3
+	FaultCode_WRONG_TYPE   FaultCode = 4
+	FaultCode_NOT_EMPTY    FaultCode = 5
+	FaultCode_FORBIDDEN    FaultCode = 6
+	FaultCode_READ_ONLY    FaultCode = 7
+	FaultCode_NO_ROOM      FaultCode = 8
+	FaultCode_NO_MEMORY    FaultCode = 9
+	FaultCode_NO_TASK      FaultCode = 10
+	FaultCode_TOO_MANY     FaultCode = 11 // transfers at once
+	FaultCode_ESCAPES      FaultCode = 12 // an archive would write elsewhere
+	FaultCode_BAD_ARCHIVE  FaultCode = 13
+	FaultCode_KILLED       FaultCode = 14 // the helper was
+	FaultCode_UNKNOWN_ID   FaultCode = 15 // never begun, or ended for want of use
+	FaultCode_OUT_OF_PLACE FaultCode = 16 // an offset that leaves a hole, or a write to what takes none
+)
+
+// Enum value maps for FaultCode.
+var (
+	FaultCode_name = map[int32]string{
+		0:  "FAILED",
+		1:  "BAD_REQUEST",
+		2:  "NO_FILE",
+		3:  "EXISTS",
+		4:  "WRONG_TYPE",
+		5:  "NOT_EMPTY",
+		6:  "FORBIDDEN",
+		7:  "READ_ONLY",
+		8:  "NO_ROOM",
+		9:  "NO_MEMORY",
+		10: "NO_TASK",
+		11: "TOO_MANY",
+		12: "ESCAPES",
+		13: "BAD_ARCHIVE",
+		14: "KILLED",
+		15: "UNKNOWN_ID",
+		16: "OUT_OF_PLACE",
+	}
+	FaultCode_value = map[string]int32{
+		"FAILED":       0,
+		"BAD_REQUEST":  1,
+		"NO_FILE":      2,
+		"EXISTS":       3,
+		"WRONG_TYPE":   4,
+		"NOT_EMPTY":    5,
+		"FORBIDDEN":    6,
+		"READ_ONLY":    7,
+		"NO_ROOM":      8,
+		"NO_MEMORY":    9,
+		"NO_TASK":      10,
+		"TOO_MANY":     11,
+		"ESCAPES":      12,
+		"BAD_ARCHIVE":  13,
+		"KILLED":       14,
+		"UNKNOWN_ID":   15,
+		"OUT_OF_PLACE": 16,
+	}
+)
+
+func (x FaultCode) Enum() *FaultCode {
+	p := new(FaultCode)
+	*p = x
+	return p
+}
+
+func (x FaultCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FaultCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_sandbox_agent_wire_wire_proto_enumTypes[1].Descriptor()
+}
+
+func (FaultCode) Type() protoreflect.EnumType {
+	return &file_sandbox_agent_wire_wire_proto_enumTypes[1]
+}
+
+func (x FaultCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FaultCode.Descriptor instead.
+func (FaultCode) EnumDescriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{1}
+}
+
 type HelloRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of the daemon
@@ -966,6 +1057,556 @@ func (x *ExecState) GetRunning() bool {
 	return false
 }
 
+// An operation as sandbox.FileRequest has it. Its helper gets this message too.
+type OpenTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // chosen by the daemon
+	Op            string                 `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	Path          []byte                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"` // any bytes but NUL
+	From          int64                  `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`
+	Size          int64                  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	Mode          uint32                 `protobuf:"varint,6,opt,name=mode,proto3" json:"mode,omitempty"`
+	Append        bool                   `protobuf:"varint,7,opt,name=append,proto3" json:"append,omitempty"`
+	Exclusive     bool                   `protobuf:"varint,8,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
+	Recursive     bool                   `protobuf:"varint,9,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Limit         uint32                 `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenTransferRequest) Reset() {
+	*x = OpenTransferRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenTransferRequest) ProtoMessage() {}
+
+func (x *OpenTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenTransferRequest.ProtoReflect.Descriptor instead.
+func (*OpenTransferRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OpenTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OpenTransferRequest) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *OpenTransferRequest) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *OpenTransferRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *OpenTransferRequest) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *OpenTransferRequest) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *OpenTransferRequest) GetAppend() bool {
+	if x != nil {
+		return x.Append
+	}
+	return false
+}
+
+func (x *OpenTransferRequest) GetExclusive() bool {
+	if x != nil {
+		return x.Exclusive
+	}
+	return false
+}
+
+func (x *OpenTransferRequest) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *OpenTransferRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type OpenTransferReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fault         *Fault                 `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"` // why it did not begin
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenTransferReply) Reset() {
+	*x = OpenTransferReply{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenTransferReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenTransferReply) ProtoMessage() {}
+
+func (x *OpenTransferReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenTransferReply.ProtoReflect.Descriptor instead.
+func (*OpenTransferReply) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *OpenTransferReply) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type ReadTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`                     // that of the last answer, or the one behind it
+	MaxBytes      uint32                 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"` // at most 256 KiB
+	WaitMs        uint32                 `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadTransferRequest) Reset() {
+	*x = ReadTransferRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadTransferRequest) ProtoMessage() {}
+
+func (x *ReadTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadTransferRequest.ProtoReflect.Descriptor instead.
+func (*ReadTransferRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReadTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReadTransferRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadTransferRequest) GetMaxBytes() uint32 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *ReadTransferRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type ReadTransferReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`   // empty when the wait was over
+	End           bool                   `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`    // with no data: there is no more
+	Fault         *Fault                 `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"` // with end: why it failed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadTransferReply) Reset() {
+	*x = ReadTransferReply{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadTransferReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadTransferReply) ProtoMessage() {}
+
+func (x *ReadTransferReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadTransferReply.ProtoReflect.Descriptor instead.
+func (*ReadTransferReply) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReadTransferReply) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReadTransferReply) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *ReadTransferReply) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type WriteTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`    // at most 256 KiB
+	Close         bool                   `protobuf:"varint,4,opt,name=close,proto3" json:"close,omitempty"` // once data is taken, there is no more
+	WaitMs        uint32                 `protobuf:"varint,5,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTransferRequest) Reset() {
+	*x = WriteTransferRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTransferRequest) ProtoMessage() {}
+
+func (x *WriteTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTransferRequest.ProtoReflect.Descriptor instead.
+func (*WriteTransferRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WriteTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WriteTransferRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *WriteTransferRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *WriteTransferRequest) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
+func (x *WriteTransferRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type WriteTransferReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Taken         uint32                 `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"`
+	Fault         *Fault                 `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"` // why it takes no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTransferReply) Reset() {
+	*x = WriteTransferReply{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTransferReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTransferReply) ProtoMessage() {}
+
+func (x *WriteTransferReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTransferReply.ProtoReflect.Descriptor instead.
+func (*WriteTransferReply) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WriteTransferReply) GetTaken() uint32 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *WriteTransferReply) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type CloseTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseTransferRequest) Reset() {
+	*x = CloseTransferRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseTransferRequest) ProtoMessage() {}
+
+func (x *CloseTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseTransferRequest.ProtoReflect.Descriptor instead.
+func (*CloseTransferRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CloseTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type CloseTransferReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseTransferReply) Reset() {
+	*x = CloseTransferReply{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseTransferReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseTransferReply) ProtoMessage() {}
+
+func (x *CloseTransferReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseTransferReply.ProtoReflect.Descriptor instead.
+func (*CloseTransferReply) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{22}
+}
+
+// Why an operation on files failed.
+type Fault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          FaultCode              `protobuf:"varint,1,opt,name=code,proto3,enum=sandwarden.agent.v1.FaultCode" json:"code,omitempty"`
+	About         []byte                 `protobuf:"bytes,2,opt,name=about,proto3" json:"about,omitempty"` // name in the archive that it is about; hostile
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fault) Reset() {
+	*x = Fault{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fault) ProtoMessage() {}
+
+func (x *Fault) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fault.ProtoReflect.Descriptor instead.
+func (*Fault) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Fault) GetCode() FaultCode {
+	if x != nil {
+		return x.Code
+	}
+	return FaultCode_FAILED
+}
+
+func (x *Fault) GetAbout() []byte {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
 var File_sandbox_agent_wire_wire_proto protoreflect.FileDescriptor
 
 const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
@@ -1040,13 +1681,75 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"executions\"5\n" +
 	"\tExecState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\arunning\x18\x02 \x01(\bR\arunning*-\n" +
+	"\arunning\x18\x02 \x01(\bR\arunning\"\xef\x01\n" +
+	"\x13OpenTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02op\x18\x02 \x01(\tR\x02op\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\fR\x04path\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\x03R\x04from\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04mode\x18\x06 \x01(\rR\x04mode\x12\x16\n" +
+	"\x06append\x18\a \x01(\bR\x06append\x12\x1c\n" +
+	"\texclusive\x18\b \x01(\bR\texclusive\x12\x1c\n" +
+	"\trecursive\x18\t \x01(\bR\trecursive\x12\x14\n" +
+	"\x05limit\x18\n" +
+	" \x01(\rR\x05limit\"E\n" +
+	"\x11OpenTransferReply\x120\n" +
+	"\x05fault\x18\x01 \x01(\v2\x1a.sandwarden.agent.v1.FaultR\x05fault\"s\n" +
+	"\x13ReadTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\rR\bmaxBytes\x12\x17\n" +
+	"\await_ms\x18\x04 \x01(\rR\x06waitMs\"k\n" +
+	"\x11ReadTransferReply\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\bR\x03end\x120\n" +
+	"\x05fault\x18\x03 \x01(\v2\x1a.sandwarden.agent.v1.FaultR\x05fault\"\x81\x01\n" +
+	"\x14WriteTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x14\n" +
+	"\x05close\x18\x04 \x01(\bR\x05close\x12\x17\n" +
+	"\await_ms\x18\x05 \x01(\rR\x06waitMs\"\\\n" +
+	"\x12WriteTransferReply\x12\x14\n" +
+	"\x05taken\x18\x01 \x01(\rR\x05taken\x120\n" +
+	"\x05fault\x18\x02 \x01(\v2\x1a.sandwarden.agent.v1.FaultR\x05fault\"&\n" +
+	"\x14CloseTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
+	"\x12CloseTransferReply\"Q\n" +
+	"\x05Fault\x122\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x1e.sandwarden.agent.v1.FaultCodeR\x04code\x12\x14\n" +
+	"\x05about\x18\x02 \x01(\fR\x05about*-\n" +
 	"\x06Stream\x12\n" +
 	"\n" +
 	"\x06STDOUT\x10\x00\x12\n" +
 	"\n" +
 	"\x06STDERR\x10\x01\x12\v\n" +
-	"\aDISPLAY\x10\x022\x85\x04\n" +
+	"\aDISPLAY\x10\x02*\x81\x02\n" +
+	"\tFaultCode\x12\n" +
+	"\n" +
+	"\x06FAILED\x10\x00\x12\x0f\n" +
+	"\vBAD_REQUEST\x10\x01\x12\v\n" +
+	"\aNO_FILE\x10\x02\x12\n" +
+	"\n" +
+	"\x06EXISTS\x10\x03\x12\x0e\n" +
+	"\n" +
+	"WRONG_TYPE\x10\x04\x12\r\n" +
+	"\tNOT_EMPTY\x10\x05\x12\r\n" +
+	"\tFORBIDDEN\x10\x06\x12\r\n" +
+	"\tREAD_ONLY\x10\a\x12\v\n" +
+	"\aNO_ROOM\x10\b\x12\r\n" +
+	"\tNO_MEMORY\x10\t\x12\v\n" +
+	"\aNO_TASK\x10\n" +
+	"\x12\f\n" +
+	"\bTOO_MANY\x10\v\x12\v\n" +
+	"\aESCAPES\x10\f\x12\x0f\n" +
+	"\vBAD_ARCHIVE\x10\r\x12\n" +
+	"\n" +
+	"\x06KILLED\x10\x0e\x12\x0e\n" +
+	"\n" +
+	"UNKNOWN_ID\x10\x0f\x12\x10\n" +
+	"\fOUT_OF_PLACE\x10\x102\x93\a\n" +
 	"\x05Agent\x12K\n" +
 	"\x05Hello\x12!.sandwarden.agent.v1.HelloRequest\x1a\x1f.sandwarden.agent.v1.HelloReply\x12K\n" +
 	"\x05Start\x12!.sandwarden.agent.v1.StartRequest\x1a\x1f.sandwarden.agent.v1.StartReply\x12Z\n" +
@@ -1056,7 +1759,11 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"WriteStdin\x12&.sandwarden.agent.v1.WriteStdinRequest\x1a$.sandwarden.agent.v1.WriteStdinReply\x12Z\n" +
 	"\n" +
-	"Executions\x12&.sandwarden.agent.v1.ExecutionsRequest\x1a$.sandwarden.agent.v1.ExecutionsReplyB5Z3github.com/sandwarden/sandwarden/sandbox/agent/wireb\x06proto3"
+	"Executions\x12&.sandwarden.agent.v1.ExecutionsRequest\x1a$.sandwarden.agent.v1.ExecutionsReply\x12`\n" +
+	"\fOpenTransfer\x12(.sandwarden.agent.v1.OpenTransferRequest\x1a&.sandwarden.agent.v1.OpenTransferReply\x12`\n" +
+	"\fReadTransfer\x12(.sandwarden.agent.v1.ReadTransferRequest\x1a&.sandwarden.agent.v1.ReadTransferReply\x12c\n" +
+	"\rWriteTransfer\x12).sandwarden.agent.v1.WriteTransferRequest\x1a'.sandwarden.agent.v1.WriteTransferReply\x12c\n" +
+	"\rCloseTransfer\x12).sandwarden.agent.v1.CloseTransferRequest\x1a'.sandwarden.agent.v1.CloseTransferReplyB5Z3github.com/sandwarden/sandwarden/sandbox/agent/wireb\x06proto3"
 
 var (
 	file_sandbox_agent_wire_wire_proto_rawDescOnce sync.Once
@@ -1070,48 +1777,70 @@ func file_sandbox_agent_wire_wire_proto_rawDescGZIP() []byte {
 	return file_sandbox_agent_wire_wire_proto_rawDescData
 }
 
-var file_sandbox_agent_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_sandbox_agent_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sandbox_agent_wire_wire_proto_goTypes = []any{
-	(Stream)(0),               // 0: sandwarden.agent.v1.Stream
-	(*HelloRequest)(nil),      // 1: sandwarden.agent.v1.HelloRequest
-	(*HelloReply)(nil),        // 2: sandwarden.agent.v1.HelloReply
-	(*StartRequest)(nil),      // 3: sandwarden.agent.v1.StartRequest
-	(*StartReply)(nil),        // 4: sandwarden.agent.v1.StartReply
-	(*ReadOutputRequest)(nil), // 5: sandwarden.agent.v1.ReadOutputRequest
-	(*ReadOutputReply)(nil),   // 6: sandwarden.agent.v1.ReadOutputReply
-	(*Frame)(nil),             // 7: sandwarden.agent.v1.Frame
-	(*Exit)(nil),              // 8: sandwarden.agent.v1.Exit
-	(*SignalRequest)(nil),     // 9: sandwarden.agent.v1.SignalRequest
-	(*SignalReply)(nil),       // 10: sandwarden.agent.v1.SignalReply
-	(*WriteStdinRequest)(nil), // 11: sandwarden.agent.v1.WriteStdinRequest
-	(*WriteStdinReply)(nil),   // 12: sandwarden.agent.v1.WriteStdinReply
-	(*ExecutionsRequest)(nil), // 13: sandwarden.agent.v1.ExecutionsRequest
-	(*ExecutionsReply)(nil),   // 14: sandwarden.agent.v1.ExecutionsReply
-	(*ExecState)(nil),         // 15: sandwarden.agent.v1.ExecState
+	(Stream)(0),                  // 0: sandwarden.agent.v1.Stream
+	(FaultCode)(0),               // 1: sandwarden.agent.v1.FaultCode
+	(*HelloRequest)(nil),         // 2: sandwarden.agent.v1.HelloRequest
+	(*HelloReply)(nil),           // 3: sandwarden.agent.v1.HelloReply
+	(*StartRequest)(nil),         // 4: sandwarden.agent.v1.StartRequest
+	(*StartReply)(nil),           // 5: sandwarden.agent.v1.StartReply
+	(*ReadOutputRequest)(nil),    // 6: sandwarden.agent.v1.ReadOutputRequest
+	(*ReadOutputReply)(nil),      // 7: sandwarden.agent.v1.ReadOutputReply
+	(*Frame)(nil),                // 8: sandwarden.agent.v1.Frame
+	(*Exit)(nil),                 // 9: sandwarden.agent.v1.Exit
+	(*SignalRequest)(nil),        // 10: sandwarden.agent.v1.SignalRequest
+	(*SignalReply)(nil),          // 11: sandwarden.agent.v1.SignalReply
+	(*WriteStdinRequest)(nil),    // 12: sandwarden.agent.v1.WriteStdinRequest
+	(*WriteStdinReply)(nil),      // 13: sandwarden.agent.v1.WriteStdinReply
+	(*ExecutionsRequest)(nil),    // 14: sandwarden.agent.v1.ExecutionsRequest
+	(*ExecutionsReply)(nil),      // 15: sandwarden.agent.v1.ExecutionsReply
+	(*ExecState)(nil),            // 16: sandwarden.agent.v1.ExecState
+	(*OpenTransferRequest)(nil),  // 17: sandwarden.agent.v1.OpenTransferRequest
+	(*OpenTransferReply)(nil),    // 18: sandwarden.agent.v1.OpenTransferReply
+	(*ReadTransferRequest)(nil),  // 19: sandwarden.agent.v1.ReadTransferRequest
+	(*ReadTransferReply)(nil),    // 20: sandwarden.agent.v1.ReadTransferReply
+	(*WriteTransferRequest)(nil), // 21: sandwarden.agent.v1.WriteTransferRequest
+	(*WriteTransferReply)(nil),   // 22: sandwarden.agent.v1.WriteTransferReply
+	(*CloseTransferRequest)(nil), // 23: sandwarden.agent.v1.CloseTransferRequest
+	(*CloseTransferReply)(nil),   // 24: sandwarden.agent.v1.CloseTransferReply
+	(*Fault)(nil),                // 25: sandwarden.agent.v1.Fault
 }
 var file_sandbox_agent_wire_wire_proto_depIdxs = []int32{
-	7,  // 0: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
+	8,  // 0: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
 	0,  // 1: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
-	8,  // 2: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
-	15, // 3: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
-	1,  // 4: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
-	3,  // 5: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
-	5,  // 6: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
-	9,  // 7: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
-	11, // 8: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
-	13, // 9: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
-	2,  // 10: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
-	4,  // 11: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
-	6,  // 12: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
-	10, // 13: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
-	12, // 14: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
-	14, // 15: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
-	10, // [10:16] is the sub-list for method output_type
-	4,  // [4:10] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	9,  // 2: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
+	16, // 3: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
+	25, // 4: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	25, // 5: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	25, // 6: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	1,  // 7: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
+	2,  // 8: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
+	4,  // 9: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
+	6,  // 10: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
+	10, // 11: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
+	12, // 12: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
+	14, // 13: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
+	17, // 14: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
+	19, // 15: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
+	21, // 16: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
+	23, // 17: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
+	3,  // 18: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
+	5,  // 19: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
+	7,  // 20: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
+	11, // 21: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
+	13, // 22: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
+	15, // 23: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
+	18, // 24: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
+	20, // 25: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
+	22, // 26: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
+	24, // 27: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
+	18, // [18:28] is the sub-list for method output_type
+	8,  // [8:18] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sandbox_agent_wire_wire_proto_init() }
@@ -1124,8 +1853,8 @@ func file_sandbox_agent_wire_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sandbox_agent_wire_wire_proto_rawDesc), len(file_sandbox_agent_wire_wire_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   15,
+			NumEnums:      2,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,6 +14,10 @@ type AgentService interface {
 	Signal(context.Context, *SignalRequest) (*SignalReply, error)
 	WriteStdin(context.Context, *WriteStdinRequest) (*WriteStdinReply, error)
 	Executions(context.Context, *ExecutionsRequest) (*ExecutionsReply, error)
+	OpenTransfer(context.Context, *OpenTransferRequest) (*OpenTransferReply, error)
+	ReadTransfer(context.Context, *ReadTransferRequest) (*ReadTransferReply, error)
+	WriteTransfer(context.Context, *WriteTransferRequest) (*WriteTransferReply, error)
+	CloseTransfer(context.Context, *CloseTransferRequest) (*CloseTransferReply, error)
 }
 
 func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
@@ -60,6 +64,34 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.Executions(ctx, &req)
+			},
+			"OpenTransfer": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req OpenTransferRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.OpenTransfer(ctx, &req)
+			},
+			"ReadTransfer": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ReadTransferRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.ReadTransfer(ctx, &req)
+			},
+			"WriteTransfer": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req WriteTransferRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.WriteTransfer(ctx, &req)
+			},
+			"CloseTransfer": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req CloseTransferRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.CloseTransfer(ctx, &req)
 			},
 		},
 	})
@@ -118,6 +150,38 @@ func (c *agentClient) WriteStdin(ctx context.Context, req *WriteStdinRequest) (*
 func (c *agentClient) Executions(ctx context.Context, req *ExecutionsRequest) (*ExecutionsReply, error) {
 	var resp ExecutionsReply
 	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "Executions", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) OpenTransfer(ctx context.Context, req *OpenTransferRequest) (*OpenTransferReply, error) {
+	var resp OpenTransferReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "OpenTransfer", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) ReadTransfer(ctx context.Context, req *ReadTransferRequest) (*ReadTransferReply, error) {
+	var resp ReadTransferReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "ReadTransfer", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) WriteTransfer(ctx context.Context, req *WriteTransferRequest) (*WriteTransferReply, error) {
+	var resp WriteTransferReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "WriteTransfer", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) CloseTransfer(ctx context.Context, req *CloseTransferRequest) (*CloseTransferReply, error) {
+	var resp CloseTransferReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "CloseTransfer", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
