@@ -222,12 +222,11 @@ func (j *journal) result(x *execution) (sandbox.ExecResult, error) {
 		Omitted: x.omitted,
 		Status:  sandbox.ExecRunning,
 	}
-	switch {
-	case x.phase == queued:
-		r.Status = sandbox.ExecQueued
-		r.Waited = time.Since(x.queued)
+	if x.phase == queued {
+		r.Status, r.Waited = sandbox.ExecQueued, time.Since(x.queued)
 		return r, nil
-	case x.phase == finished:
+	}
+	if x.phase == finished {
 		r.Exit, r.Status = x.exit, sandbox.StatusOf(&x.exit)
 	}
 	r.Waited = x.begun.Sub(x.queued)

@@ -338,33 +338,28 @@ func (j *journal) merged(n *note) bool {
 	return true
 }
 
-// refused is how many bytes of an event are not to be kept.
+// refused is how many bytes of an event are not to be kept: all of it, or none.
 func (j *journal) refused(x *execution, e *sandbox.Event, full bool) int64 {
 	size := int64(len(e.Data))
-	if x == nil {
-		if full {
-			return size
-		}
-		return 0
-	}
-	over := false
-	if e.Stream == sandbox.Display {
-		over = x.richNoted >= j.opts.Rich || x.richSize+size > j.opts.RichBytes
-		if !over && !full {
+	switch {
+	case x != nil && e.Stream == sandbox.Display:
+		full = full || x.richNoted >= j.opts.Rich || x.richSize+size > j.opts.RichBytes
+		if !full {
 			x.richNoted, x.richSize = x.richNoted+1, x.richSize+size
 		}
-	} else {
-		over = x.noted+size > x.exec.OutputLimit || x.spent > 2*x.exec.OutputLimit || x.cut
-		x.cut = x.cut || over || full && size > 0 // lest there be holes within
-		if !over && !full {
+	case x != nil && size > 0:
+		x.cut = x.cut || full || x.noted+size > x.exec.OutputLimit || x.spent > 2*x.exec.OutputLimit
+		if full = x.cut; !full { // once cut, always cut, lest there be holes within
 			x.noted += size
 		}
 	}
-	if over || full || x.cut && e.Stream != sandbox.Display {
-		x.dropped += size
-		return size
+	if !full {
+		return 0
 	}
-	return 0
+	if x != nil {
+		x.dropped += size
+	}
+	return size
 }
 
 func (j *journal) joiner(x *execution, stream sandbox.Stream) *joiner {

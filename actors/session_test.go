@@ -55,15 +55,15 @@ func spawn(t *testing.T, box sandbox.Sandbox, lost func(sandbox.Sandbox, sandbox
 	return s
 }
 
-func newLedger(t testing.TB) *ledger.Ledger {
-	t.Helper()
-	store, err := ledger.Open(t.TempDir(), ledger.Options{})
+func newLedger(tb testing.TB) *ledger.Ledger {
+	tb.Helper()
+	store, err := ledger.Open(tb.TempDir(), ledger.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	record, err := store.Create(ledger.Info{ID: "0123456789abcdef", Session: "a"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return record
 }

@@ -126,24 +126,26 @@ func TestLeave_EventsGoOnWhereTheyWere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := dynasty(t, fake(), supervision.Options{})
 		run(t, d.now, code("a", "print:one"))
-		read := func(after uint64) (text string, last uint64) {
+		read := func(after uint64) (string, uint64) {
+			var text strings.Builder
+			last := after
 			log, err := d.now.Subscribe(t.Context(), sandbox.Ref{Name: "a"}, after)
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, stop := context.WithTimeout(t.Context(), time.Second)
 			defer stop()
-			for last = after; ; {
+			for {
 				events, err := log.Next(ctx)
 				if err != nil {
-					return text, last
+					return text.String(), last
 				}
 				for _, e := range events {
 					if e.Seq != last+1 || e.Session != "a" {
 						t.Errorf("event %d of %q follows event %d", e.Seq, e.Session, last)
 					}
 					last = e.Seq
-					text += string(e.Type) + " " + string(e.Data)
+					text.WriteString(string(e.Type) + " " + string(e.Data))
 				}
 			}
 		}
@@ -338,7 +340,9 @@ func TestSubscribeExecution_HasItsOwnEventsAndEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := func(after uint64) (text string, first uint64) {
+		all := func(after uint64) (string, uint64) {
+			var text strings.Builder
+			var first uint64
 			log, err := d.now.SubscribeExecution(t.Context(), "", x.ID, after)
 			for err == nil {
 				var events []sandbox.Event
@@ -347,13 +351,13 @@ func TestSubscribeExecution_HasItsOwnEventsAndEnds(t *testing.T) {
 					if first == 0 {
 						first = e.Seq
 					}
-					text += fmt.Sprintf("%s %s|", e.Type, e.Data)
+					fmt.Fprintf(&text, "%s %s|", e.Type, e.Data) //nolint:errcheck // it never fails
 				}
 			}
 			if !errors.Is(err, io.EOF) {
 				t.Error(err)
 			}
-			return text, first
+			return text.String(), first
 		}
 		const want = "execution.started |output one\n|output two\n|execution.finished |"
 		live, first := all(0)
@@ -387,15 +391,16 @@ func TestSession_OwnTimesAndLabels(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		names := func(q sandbox.SessionQuery) (names string) {
+		names := func(q sandbox.SessionQuery) string {
+			var names strings.Builder
 			all, err := d.now.List(t.Context(), q)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range all {
-				names += all[i].Name + " "
+				names.WriteString(all[i].Name + " ")
 			}
-			return names
+			return names.String()
 		}
 		d.restart()
 		if got := names(sandbox.SessionQuery{Labels: map[string]string{"team": "x", "n": "1"}}); got != "idle " {

@@ -43,11 +43,11 @@ func start(t *testing.T, backend sandbox.Backend, opts supervision.Options) *sup
 }
 
 // openStore opens a store of its own for a test.
-func openStore(t testing.TB) *ledger.Store {
-	t.Helper()
-	store, err := ledger.Open(t.TempDir(), ledger.Options{})
+func openStore(tb testing.TB) *ledger.Store {
+	tb.Helper()
+	store, err := ledger.Open(tb.TempDir(), ledger.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return store
 }

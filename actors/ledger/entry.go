@@ -92,6 +92,9 @@ const (
 
 var table = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // never changes
 
+// errLarge says that an entry is larger than any may be.
+var errLarge = errors.New("the entry is too large")
+
 // errTorn says that bytes are not an entry, or not all of one.
 var errTorn = errors.New("not a whole entry")
 
@@ -102,8 +105,11 @@ func appendEntry(dst []byte, e *Entry) ([]byte, error) {
 		return dst, err
 	}
 	var head [headSize]byte
-	binary.LittleEndian.PutUint32(head[0:], uint32(len(text)))
-	binary.LittleEndian.PutUint32(head[4:], uint32(len(e.Event.Data)))
+	if len(text) > maxLine || len(e.Event.Data) > maxData {
+		return dst, errLarge
+	}
+	binary.LittleEndian.PutUint32(head[0:], uint32(len(text)))         //nolint:gosec // it was looked at
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(e.Event.Data))) //nolint:gosec // it was looked at
 	binary.LittleEndian.PutUint32(head[8:], checksum(head[:8], text))
 	dst = append(dst, head[:]...)
 	dst = append(dst, text...)

@@ -288,7 +288,7 @@ func holding(all map[sandbox.Stream][]byte, stream sandbox.Stream, held []byte) 
 	switch {
 	case len(held) > 0:
 		if all == nil {
-			all = map[sandbox.Stream][]byte{}
+			all = make(map[sandbox.Stream][]byte)
 		}
 		all[stream] = held
 	case all != nil:

@@ -20,41 +20,41 @@ import (
 
 const id = "0123456789abcdef"
 
-func open(t testing.TB, dir string, opts ledger.Options) *ledger.Store {
-	t.Helper()
+func open(tb testing.TB, dir string, opts ledger.Options) *ledger.Store {
+	tb.Helper()
 	store, err := ledger.Open(dir, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return store
 }
 
-func create(t testing.TB, store *ledger.Store) *ledger.Ledger {
-	t.Helper()
+func create(tb testing.TB, store *ledger.Store) *ledger.Ledger {
+	tb.Helper()
 	l, err := store.Create(ledger.Info{ID: id, Owner: "me", Session: "a", Created: time.Now(), Env: []string{"A=1"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
 // again opens what is left in a directory, as the next daemon does.
-func again(t testing.TB, dir string, opts ledger.Options) *ledger.Ledger {
-	t.Helper()
-	left, err := open(t, dir, opts).Left()
+func again(tb testing.TB, dir string, opts ledger.Options) *ledger.Ledger {
+	tb.Helper()
+	left, err := open(tb, dir, opts).Left()
 	if err != nil || len(left) != 1 {
-		t.Fatalf("left %d ledgers, %v", len(left), err)
+		tb.Fatalf("left %d ledgers, %v", len(left), err)
 	}
 	return left[0]
 }
 
-func add(t testing.TB, l *ledger.Ledger, entries ...ledger.Entry) {
-	t.Helper()
+func add(tb testing.TB, l *ledger.Ledger, entries ...ledger.Entry) {
+	tb.Helper()
 	for i := range entries {
 		entries[i].Event.Time = time.Now()
 	}
 	if err := l.Append(entries); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -77,18 +77,18 @@ func finished(x sandbox.ExecID, frame uint64) ledger.Entry {
 }
 
 // everything is all that a ledger tells of an execution.
-func everything(t testing.TB, l *ledger.Ledger, x sandbox.ExecID) (sandbox.Execution, map[sandbox.Stream][]byte, []sandbox.Rich) {
-	t.Helper()
+func everything(tb testing.TB, l *ledger.Ledger, x sandbox.ExecID) (sandbox.Execution, map[sandbox.Stream][]byte, []sandbox.Rich) {
+	tb.Helper()
 	record, err := l.Execution(x)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	texts := map[sandbox.Stream][]byte{}
+	texts := make(map[sandbox.Stream][]byte)
 	for _, stream := range []sandbox.Stream{"", sandbox.Stdout, sandbox.Stderr} {
 		for from := int64(0); ; {
 			page, err := l.Output(x, sandbox.OutputQuery{Stream: stream, From: from, Max: 1000})
 			if err != nil || page.From != from || page.Missing != 0 {
-				t.Fatalf("%+v, %v", page, err)
+				tb.Fatalf("%+v, %v", page, err)
 			}
 			for _, chunk := range page.Chunks {
 				texts[stream] = append(texts[stream], chunk.Data...)
@@ -101,7 +101,7 @@ func everything(t testing.TB, l *ledger.Ledger, x sandbox.ExecID) (sandbox.Execu
 	}
 	rich, err := l.Rich(x)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return record, texts, rich
 }
@@ -117,7 +117,7 @@ func TestLedger_TheNextDaemonReadsTheSame(t *testing.T) {
 	for i := range 20 {
 		x, y := sandbox.ExecID(fmt.Sprintf("x%d", i)), sandbox.ExecID(fmt.Sprintf("y%d", i))
 		add(t, l, accepted(x, ""), started(x), accepted(y, fmt.Sprintf("key-%d", i)), started(y))
-		want[x], want[y] = map[sandbox.Stream][]byte{}, map[sandbox.Stream][]byte{}
+		want[x], want[y] = make(map[sandbox.Stream][]byte), make(map[sandbox.Stream][]byte)
 		for range random.IntN(50) {
 			who := []sandbox.ExecID{x, y}[random.IntN(2)]
 			stream := []sandbox.Stream{sandbox.Stdout, sandbox.Stderr}[random.IntN(2)]
@@ -207,10 +207,11 @@ func TestLedger_OutputByRange(t *testing.T) {
 		{sandbox.OutputQuery{Stream: sandbox.Stderr, From: -2}, "o ", 2, 4},
 	} {
 		page, err := l.Output("x", test.query)
-		got := ""
+		var all []byte
 		for _, chunk := range page.Chunks {
-			got += string(chunk.Data)
+			all = append(all, chunk.Data...)
 		}
+		got := string(all)
 		if err != nil || got != test.want || page.From != test.from || page.Next != test.next || page.End {
 			t.Errorf("%+v: %q, %+v, %v", test.query, got, page, err)
 		}
@@ -225,11 +226,11 @@ func TestLedger_OutputByRange(t *testing.T) {
 }
 
 // files are the segments of the one live session.
-func files(t testing.TB, dir string) []string {
-	t.Helper()
+func files(tb testing.TB, dir string) []string {
+	tb.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "live", id, "*.log"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return names
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -182,7 +183,7 @@ func (l *Ledger) run(id sandbox.ExecID) (Run, bool) {
 		return Run{}, false
 	}
 	c := run.copy()
-	c.points = run.points[:len(run.points):len(run.points)] // those are only added to
+	c.points = slices.Clip(run.points) // those are only added to
 	return c, true
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -36,10 +37,6 @@ func (r *Run) Over() bool { return !r.Ended.IsZero() }
 type place struct {
 	segment int
 	offset  int64
-}
-
-func (p place) before(other place) bool {
-	return p.segment < other.segment || p.segment == other.segment && p.offset < other.offset
 }
 
 // A point is a place in the log from which reading may begin: an entry of an
@@ -162,12 +159,6 @@ func shownAll(argv []string) []string {
 func (r *Run) copy() Run {
 	c := *r
 	c.points = nil
-	c.Held = nil
-	for stream, held := range r.Held {
-		if c.Held == nil {
-			c.Held = map[sandbox.Stream][]byte{}
-		}
-		c.Held[stream] = held
-	}
+	c.Held = maps.Clone(r.Held)
 	return c
 }

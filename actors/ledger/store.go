@@ -298,7 +298,7 @@ func (s *Store) look() {
 	var disk unix.Statfs_t
 	if s.total.Load() >= s.opts.TotalBytes {
 		why = "the records of all sessions take what they may"
-	} else if err := unix.Statfs(s.dir, &disk); err == nil && int64(disk.Bavail) < s.floor(&disk) {
+	} else if err := unix.Statfs(s.dir, &disk); err == nil && disk.Bavail < s.floor(&disk) {
 		why = "the disk that keeps the records is nearly full"
 	} else if err := replace(filepath.Join(s.dir, ".probe"), nil); err != nil {
 		why = "the disk that keeps the records cannot be written"
@@ -317,8 +317,8 @@ func (s *Store) look() {
 }
 
 // floor is what is to stay free, in blocks: on a small disk a twentieth.
-func (s *Store) floor(disk *unix.Statfs_t) int64 {
-	return min(s.opts.FreeBytes/max(int64(disk.Bsize), 1), int64(disk.Blocks)/20)
+func (s *Store) floor(disk *unix.Statfs_t) uint64 {
+	return min(uint64(s.opts.FreeBytes/max(disk.Bsize, 1)), disk.Blocks/20) //nolint:gosec // neither is below 0
 }
 
 // suspect that a write failed for want of room, so that nobody has to try.

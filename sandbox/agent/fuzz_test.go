@@ -77,7 +77,7 @@ func checkExit(t *testing.T, x *sandbox.Exit) {
 	switch x.Cause {
 	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed, sandbox.CausePids:
 	case sandbox.CauseOOM, sandbox.CauseCPUTimeout, sandbox.CauseDisk, sandbox.CauseEvicted, sandbox.CauseIdle,
-		sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory:
+		sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory, sandbox.CauseExpired:
 		t.Errorf("an agent is believed the cause %q", x.Cause)
 	default:
 		t.Errorf("cause %q", x.Cause)

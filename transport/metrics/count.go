@@ -135,7 +135,7 @@ func knownCause(cause sandbox.Cause) string {
 		return "none"
 	case sandbox.CauseOOM, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CausePids,
 		sandbox.CauseDisk, sandbox.CauseSeccomp, sandbox.CauseEvicted, sandbox.CauseIdle, sandbox.CauseCrashed,
-		sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory:
+		sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory, sandbox.CauseExpired:
 		return string(cause)
 	}
 	return other
