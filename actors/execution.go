@@ -2,6 +2,8 @@ package actors
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -35,6 +37,7 @@ type execution struct {
 	id       sandbox.ExecID
 	exec     sandbox.Exec // without its deadline
 	key      string       // idempotency key; empty mostly
+	digest   []byte       // of what was asked for with the key
 	detached bool         // it goes on when nobody waits for it
 	timeout  time.Duration
 	queued   time.Time
@@ -65,6 +68,15 @@ type execution struct {
 	rich      []sandbox.Rich
 	richNoted int
 	wake      chan struct{} // closed when more was written; nil when nobody waits
+}
+
+// digested is a digest of what an execution is to do.
+func digested(x *sandbox.Exec) []byte {
+	sum := sha256.New()
+	for _, word := range append(append([]string{x.Code, x.Dir}, x.Argv...), x.Env...) {
+		fmt.Fprintf(sum, "%d:%s", len(word), word) //nolint:errcheck // a digest takes all
+	}
+	return sum.Sum(nil)
 }
 
 // isCode tells whether it needs the kernel, which does one thing at a time.

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -111,7 +112,7 @@ func (j *journal) admit(x *execution) (*accepted, error) {
 	j.executions = append(j.executions, x)
 	j.note(note{entry: ledger.Entry{
 		Event:    sandbox.Event{Exec: x.id},
-		Accepted: &ledger.Accepted{Exec: x.exec, Key: x.key, Timeout: x.timeout, Detached: x.detached},
+		Accepted: &ledger.Accepted{Exec: x.exec, Key: x.key, Digest: x.digest, Timeout: x.timeout, Detached: x.detached},
 	}})
 	return &accepted{of: x, id: x.id}, nil
 }
@@ -120,7 +121,7 @@ func (j *journal) admit(x *execution) (*accepted, error) {
 func (j *journal) keyed(x *execution) (*accepted, error) {
 	for _, other := range j.executions {
 		if other.key == x.key {
-			return &accepted{of: other, id: other.id, replayed: true}, j.same(&other.exec, x)
+			return &accepted{of: other, id: other.id, replayed: true}, j.same(other.digest, x)
 		}
 	}
 	id, found := j.ledger.Keyed(x.key)
@@ -131,12 +132,12 @@ func (j *journal) keyed(x *execution) (*accepted, error) {
 	if !found {
 		return nil, nil //nolint:nilnil // it was forgotten just now
 	}
-	return &accepted{id: id, replayed: true}, j.same(&run.Accepted.Exec, x)
+	return &accepted{id: id, replayed: true}, j.same(run.Accepted.Digest, x)
 }
 
 // same returns an error when a key is used again for something else.
-func (j *journal) same(before *sandbox.Exec, x *execution) error {
-	if before.Code == x.exec.Code && slices.Equal(before.Argv, x.exec.Argv) && before.Dir == x.exec.Dir {
+func (j *journal) same(before []byte, x *execution) error {
+	if bytes.Equal(before, x.digest) {
 		return nil
 	}
 	return &sandbox.Error{

@@ -14,7 +14,7 @@ func (j *journal) restore() {
 			continue
 		}
 		x := &execution{
-			id: id, exec: run.Accepted.Exec, key: run.Accepted.Key, detached: true, timeout: run.Accepted.Timeout, queued: run.Queued,
+			id: id, exec: run.Accepted.Exec, key: run.Accepted.Key, digest: run.Accepted.Digest, detached: true, timeout: run.Accepted.Timeout, queued: run.Queued,
 			handed: make(chan struct{}), done: make(chan struct{}),
 			begun: run.Begun, deadline: run.Deadline, dropped: run.Dropped, cut: run.Dropped > 0,
 		}

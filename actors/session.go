@@ -194,6 +194,9 @@ func newExecution(order Order, incarnation string, opts Options) *execution {
 	}
 	x.handed, x.done = make(chan struct{}), make(chan struct{})
 	x.exec.ID, x.exec.Request = x.id, order.Request
+	if x.key != "" {
+		x.digest = digested(&x.exec)
+	}
 	orElse(&x.timeout, opts.Timeout)
 	x.timeout = min(x.timeout, longest)
 	return x

@@ -351,7 +351,7 @@ func TestSubscribeExecution_HasItsOwnEventsAndEnds(t *testing.T) {
 					if first == 0 {
 						first = e.Seq
 					}
-					fmt.Fprintf(&text, "%s %s|", e.Type, e.Data) //nolint:errcheck // it never fails
+					fmt.Fprintf(&text, "%s %s|", e.Type, e.Data)
 				}
 			}
 			if !errors.Is(err, io.EOF) {

@@ -257,6 +257,23 @@ func TestReal_OutOfMemory(t *testing.T) {
 	}
 }
 
+// withRunning returns the session a once so many executions run or wait in it.
+func (h *host) withRunning(t *testing.T, n int) sandbox.Session {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		session, err := h.Find(t.Context(), sandbox.Ref{Name: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if session.Running == n {
+			return session
+		}
+		<-ticker.C
+	}
+}
+
 // Past the limit of restarts the session ends, everybody is answered, and its
 // place is another's.
 func TestReal_KilledTooOften(t *testing.T) {
@@ -269,11 +286,7 @@ func TestReal_KilledTooOften(t *testing.T) {
 	for i := range restarts + 1 {
 		running, _ := h.started(t, code("a", endless))
 		waiting := begin(t.Context(), h.Sessions, code("a", "print('waited')"))
-		session, err := h.Find(t.Context(), sandbox.Ref{Name: "a"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.killAgent(t, session.Sandbox)
+		h.killAgent(t, h.withRunning(t, 2).Sandbox)
 		if got := <-running; got.err != nil || got.result.Exit.Cause != sandbox.CauseAgentLost {
 			t.Errorf("death %d: running: %+v", i, got)
 		}

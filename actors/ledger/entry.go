@@ -39,6 +39,7 @@ type Entry struct {
 type Accepted struct {
 	Exec     sandbox.Exec
 	Key      string
+	Digest   []byte // of what was asked for with the key; nil without one
 	Timeout  time.Duration
 	Detached bool
 }

@@ -178,6 +178,7 @@ func (l *Ledger) open() error {
 	l.rest()
 	if full {
 		l.segments = append(l.segments, segment{number: number})
+		l.prune(time.Now())
 	}
 	l.file = f
 	return nil
@@ -268,10 +269,12 @@ func (r *Run) apply(e *Entry, at place) {
 	switch {
 	case e.Refused != nil:
 		r.Refused, r.Ended = e.Refused, v.Time
+		r.shorten()
 	case v.Type == sandbox.ExecutionStarted:
 		r.Begun, r.Deadline = v.Time, e.Deadline
 	case v.Type == sandbox.ExecutionFinished:
 		r.Exit, r.Ended, r.Held, r.Last = v.Exit, v.Time, nil, v.Seq
+		r.shorten()
 	case v.Stream == sandbox.Display:
 		if v.Type == sandbox.Output {
 			r.Rich++

@@ -3,6 +3,7 @@ package ledger
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -152,7 +153,19 @@ func shownAll(argv []string) []string {
 			return append(slices.Clone(argv[:i]), shown(arg))
 		}
 	}
-	return argv
+	return slices.Clone(argv)
+}
+
+// shorten keeps of what was asked for what a record shows: an execution that has
+// ended is not begun again.
+func (r *Run) shorten() {
+	x := &r.Accepted.Exec
+	x.Code = strings.Clone(shown(x.Code))
+	x.Argv = shownAll(x.Argv)
+	for i := range x.Argv {
+		x.Argv[i] = strings.Clone(x.Argv[i])
+	}
+	x.Env = nil
 }
 
 // copy returns a Run that nobody else changes.

@@ -26,7 +26,7 @@ type Options struct {
 	Age          time.Duration // since an execution or a session ended; 24 h
 	TotalBytes   int64         // of all logs; 4 GiB
 	FreeBytes    int64         // that output leaves free on the disk; 256 MiB
-	SegmentBytes int64         // after which a log goes on in another file; 4 MiB
+	SegmentBytes int64         // after which a log goes on in another file; 4 MiB, or an eighth of SessionBytes
 }
 
 func (o Options) withDefaults() Options {
@@ -38,7 +38,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Age, 24*time.Hour)
 	orElse(&o.TotalBytes, 4<<30)
 	orElse(&o.FreeBytes, 256<<20)
-	orElse(&o.SegmentBytes, 4<<20)
+	orElse(&o.SegmentBytes, min(4<<20, o.SessionBytes/8))
 	return o
 }
 

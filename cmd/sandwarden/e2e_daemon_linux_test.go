@@ -71,6 +71,7 @@ func (p *place) command(args ...string) *exec.Cmd {
 	cmd.Env = append([]string{
 		"PATH=/usr/bin:/bin", "HOME=" + p.home,
 		"SANDWARDEN_STATE_DIR=" + p.state, "SANDWARDEN_RUNTIME_DIR=" + p.runtime,
+		"SANDWARDEN_SHUTDOWN_SESSIONS=destroy", // so that a test that ends leaves nothing
 	}, p.environ...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user, Pdeathsig: syscall.SIGTERM}
 	return cmd
@@ -121,10 +122,10 @@ func serve(t *testing.T, environ ...string) *server {
 }
 
 // serve starts a daemon and waits until it answers. The test's end ends it.
-func (p *place) serve(t *testing.T) *server {
+func (p *place) serve(t *testing.T, flags ...string) *server {
 	t.Helper()
 	for range 3 { // another program may take the port that was free
-		s := p.start(t)
+		s := p.start(t, flags...)
 		if s.isReady(t) {
 			return s
 		}
@@ -136,7 +137,7 @@ func (p *place) serve(t *testing.T) *server {
 	return nil
 }
 
-func (p *place) start(t *testing.T) *server {
+func (p *place) start(t *testing.T, flags ...string) *server {
 	t.Helper()
 	port := freePortNumber(t)
 	reader, writer, err := os.Pipe()
@@ -144,7 +145,7 @@ func (p *place) start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s := &server{
-		place: p, cmd: p.command(p.arguments(port)...), url: fmt.Sprintf("http://localhost:%d", port),
+		place: p, cmd: p.command(append(p.arguments(port), flags...)...), url: fmt.Sprintf("http://localhost:%d", port),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 		log:    &serverLog{ready: make(chan struct{})}, exited: make(chan struct{}),
 	}

@@ -467,17 +467,18 @@ func TestDefects_Start(t *testing.T) {
 }
 
 // 7: what a daemon made ends with it, and what a crash leaves is found again.
-// TestSignal_EndsEverything and TestKill_NextStartEndsWhatWasLeft show the rest.
+// TestSignal_EndsEverything and TestKill_NextStartHasWhatWasLeft show the rest.
 func TestDefects_Crash(t *testing.T) {
 	p := newPlace(t)
 	s := p.serve(t)
 	s.run(t, "a", "1")
 	agents := s.kill(t)
 	next := p.serve(t)
-	if len(agents) != 1 || slices.ContainsFunc(agents, func(a string) bool { return !isGone(a) }) {
-		t.Errorf("of the agents %q not all are ended", agents)
+	if got := next.sessions(t); len(got) != 1 || len(agents) != 1 || isGone(agents[0]) {
+		t.Errorf("sessions %q, agents %q", got, agents)
 	}
-	if got := next.sessions(t); len(got) != 0 {
-		t.Errorf("sessions %q", got)
+	next.stop(t, syscall.SIGTERM)
+	if !isGone(agents[0]) {
+		t.Errorf("the agent %q is left", agents[0])
 	}
 }

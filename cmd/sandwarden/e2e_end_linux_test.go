@@ -96,7 +96,7 @@ func (s *server) kill(t *testing.T) []string {
 	return agents
 }
 
-func TestKill_NextStartEndsWhatWasLeft(t *testing.T) {
+func TestKill_NextStartHasWhatWasLeft(t *testing.T) {
 	p := newPlace(t)
 	first := p.serve(t)
 	first.occupy(t, 2, 1)
@@ -105,14 +105,22 @@ func TestKill_NextStartEndsWhatWasLeft(t *testing.T) {
 		t.Fatalf("of the agents %q not all outlive their daemon", agents)
 	}
 	second := p.serve(t)
+	if slices.ContainsFunc(agents, isGone) {
+		t.Errorf("of the agents %q not all are taken over", agents)
+	}
+	if got := second.sessions(t); len(got) != 3 {
+		t.Errorf("got sessions %q", got)
+	}
+	if got := second.run(t, "idle-0", "6 * 7"); got != "42" {
+		t.Errorf("got %q", got)
+	}
+	second.kill(t)
+	third := p.serve(t, "--clean")
 	if slices.ContainsFunc(agents, func(a string) bool { return !isGone(a) }) {
 		t.Errorf("of the agents %q not all are ended", agents)
 	}
-	if got := second.sessions(t); len(got) != 0 {
+	if got := third.sessions(t); len(got) != 0 {
 		t.Errorf("got sessions %q", got)
-	}
-	if got := second.run(t, "busy-0", "6 * 7"); got != "42" {
-		t.Errorf("got %q", got)
 	}
 }
 

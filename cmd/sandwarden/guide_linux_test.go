@@ -122,7 +122,7 @@ echo "used $MEM_USAGE"`, "bc", `used [0-9.]+\n$`},
 		o.lines(t, "kill -KILL $(pgrep -f mcp_server)", "^$")
 		o.wantFree(t, "8775")
 		o.lines(t, "python -m mcp_server.main"+behind+answers, isReady)
-		o.lines(t, `curl -s -X POST http://localhost:8775/mcp -H "Content-Type: application/json" -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_sessions","arguments":{}}}'`, `"sessions":\[\]`)
+		o.lines(t, `curl -s -X POST http://localhost:8775/mcp -H "Content-Type: application/json" -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_sessions","arguments":{}}}'`, `"sessions":\[`)
 		o.lines(t, "kill -TERM $(pgrep -f mcp_server)", "^$")
 		o.wantFree(t, "8775")
 	})
