@@ -38,13 +38,6 @@ func (j *journal) kick() {
 	}()
 }
 
-// hurry is kick for who does not hold the mutex.
-func (j *journal) hurry() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.kick()
-}
-
 // flush writes what was noted into the ledger, and then tells it: to the logs,
 // to who follows an execution, to who waits for its end. When it returns, what
 // was noted before the call is told. It waits for the disk.

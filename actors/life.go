@@ -8,18 +8,10 @@ import (
 )
 
 // lose gives up the sandbox: what ran in it ends with the death's cause, but
-// for the execution of, which has its own. It tells whether box was ours. The
-// caller tells the parent before it lets those be told who wait.
-func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, cause sandbox.Cause) bool {
+// for the execution of, which has its own. It returns those that ended so.
+func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, cause sandbox.Cause) (over []*execution) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.box != box || j.ended {
-		return false
-	}
-	death.Cause, death.Evidence = known(death.Cause), head(death.Evidence, maxEvidence)
-	if death.Cause == sandbox.CauseNone {
-		death.Cause = sandbox.CauseCrashed
-	}
 	j.box, j.loss = nil, &loss{box, death}
 	for _, x := range j.executions {
 		if x.phase != running {
@@ -31,8 +23,26 @@ func (j *journal) lose(box sandbox.Sandbox, death sandbox.Death, of *execution, 
 		}
 		exit.Duration = time.Since(x.begun)
 		j.exit(x, exit, 0)
+		over = append(over, x)
 	}
-	return true
+	j.kick()
+	return over
+}
+
+// has tells whether box is the session's, which only the actor changes.
+func (j *journal) has(box sandbox.Sandbox) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return box != nil && j.box == box && !j.ended
+}
+
+// told is a death in words that may be passed on.
+func told(death sandbox.Death) sandbox.Death {
+	death.Cause, death.Evidence = known(death.Cause), head(death.Evidence, maxEvidence)
+	if death.Cause == sandbox.CauseNone {
+		death.Cause = sandbox.CauseCrashed
+	}
+	return death
 }
 
 // killed is the exit of what ran in a sandbox that died.

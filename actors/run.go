@@ -238,14 +238,14 @@ func (s *state) signal(x *execution, signal sandbox.Signal) {
 // lose gives up a sandbox. Who waits in the queue waits for a fresh one. The
 // execution of, if any, is the one that overran its time.
 func (s *state) lose(c actor.Context, box sandbox.Sandbox, death sandbox.Death, of *execution) {
-	if box == nil || !s.journal.lose(box, death, of, sandbox.CauseWallTimeout) {
+	if !s.journal.has(box) {
 		return
 	}
+	death = told(death)
+	s.lost(box, death) // before anybody else learns of it
+	over := s.journal.lose(box, death, of, sandbox.CauseWallTimeout)
 	s.opts.Logger.Warn("sandbox failed", "sandbox", string(box.ID()), "cause", string(death.Cause), "evidence", death.Evidence)
 	s.journal.stopPump()
-	s.lost(box, death)
-	over := slices.DeleteFunc(s.journal.unfinished(), func(x *execution) bool { return s.journal.look(x).phase != exited })
-	s.journal.hurry() // from here on they may be gone from the journal
 	for _, x := range over {
 		s.done(c, x)
 	}
