@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/tail"
 )
 
 // The bounds of what a sandbox may tell of its files.
@@ -29,19 +30,18 @@ type Part struct {
 	Line int64 // of lines: the first one that is in it, from 1
 }
 
-// Text reports whether the part is text. A character that its end cuts in two
-// is left to the next part.
+// Text makes the part text, and reports whether it can be. A character that its
+// end cuts in two is left to the next part.
 func (p *Part) Text() bool {
-	if !p.More {
-		return utf8.Valid(p.Data)
+	whole := p.Data
+	if p.More {
+		whole = whole[:len(whole)-tail.Unfinished(whole)]
 	}
-	for n := range min(utf8.UTFMax, len(p.Data)) {
-		if whole := p.Data[:len(p.Data)-n]; utf8.Valid(whole) {
-			p.Data = whole
-			return true
-		}
+	if len(whole) == 0 && len(p.Data) > 0 || !utf8.Valid(whole) {
+		return false
 	}
-	return false
+	p.Data = whole
+	return true
 }
 
 // Read reads a file from where the transfer begins, at most so many bytes.
@@ -109,7 +109,7 @@ func List(t sandbox.Transfer, most int) (list []sandbox.FileInfo, more bool, err
 	lines := bufio.NewReaderSize(limited, maxInfo)
 	for {
 		line, err := lines.ReadSlice('\n')
-		if len(line) > 0 && limited.N > 0 {
+		if whole := limited.N > 0 || bytes.HasSuffix(line, []byte{'\n'}); whole && len(line) > 0 {
 			if len(list) == most {
 				return list, true, nil
 			}

@@ -138,7 +138,7 @@ func (s *search) take(line []byte) bool {
 	}
 	m := Match{Line: s.line, Offset: s.found.Next, Text: line}
 	if len(line) > maxShown {
-		m.Text, m.Cut = line[:maxShown-unfinished(line[:maxShown])], true
+		m.Text, m.Cut = line[:maxShown-Unfinished(line[:maxShown])], true
 	}
 	cost := len(m.Text) + 24 // with its numbers
 	if cost > s.budget && len(s.found.Matches) > 0 {

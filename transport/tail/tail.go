@@ -108,7 +108,7 @@ func whole(ctx context.Context, source Source, from, to int64) (View, error) {
 	if over { // nothing comes that could end a character
 		return v, nil
 	}
-	torn := unfinished(v.Head)
+	torn := Unfinished(v.Head)
 	v.Head, v.Next = v.Head[:len(v.Head)-torn], v.Next-int64(torn)
 	return v, nil
 }
@@ -121,9 +121,9 @@ func absolute(from, to int64) int64 {
 	return min(max(from, 0), to)
 }
 
-// unfinished returns how many bytes at the end begin a character that goes on
+// Unfinished returns how many bytes at the end begin a character that goes on
 // behind them.
-func unfinished(data []byte) int {
+func Unfinished(data []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
 		if last := data[len(data)-n:]; utf8.RuneStart(last[0]) {
 			if utf8.FullRune(last) {
@@ -136,12 +136,13 @@ func unfinished(data []byte) int {
 }
 
 // following returns how many bytes at the begin belong to a character that
-// began before them.
+// began before them. More of them than a character has belong to none.
 func following(data []byte) int {
-	for n := range min(utf8.UTFMax, len(data)) {
-		if utf8.RuneStart(data[n]) {
-			return n
+	n := 0
+	for n < len(data) && !utf8.RuneStart(data[n]) {
+		if n++; n == utf8.UTFMax {
+			return 0
 		}
 	}
-	return 0
+	return n
 }
