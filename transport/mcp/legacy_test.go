@@ -162,11 +162,14 @@ func TestOtherMethods(t *testing.T) {
 }
 
 func TestLegacy_ResultsObeyTheirSchemas(t *testing.T) {
-	fake := &transporttest.Sessions{Run: func(_ context.Context, r sandbox.ExecRequest, result *sandbox.ExecResult) error {
+	fake := &transporttest.Sessions{Run: func(ctx context.Context, r sandbox.ExecRequest, result *sandbox.ExecResult) error {
 		result.Waited = time.Second
 		result.Session.Flavor.Capped = "1 of 2 CPUs"
 		result.Session.Unenforced = []string{"pids"}
-		switch r.Code {
+		switch r.Code + strings.Join(r.Argv, " ") {
+		case "slow", "sh -c slow":
+			<-ctx.Done()
+			return ctx.Err()
 		case "figure":
 			result.Rich = []sandbox.Rich{{MIME: "image/png", Data: []byte("\x89PNG")}, {MIME: "text/html", Data: []byte("<b>")}, {MIME: "x/y", Data: []byte{0xFF}}}
 			result.Exit.Result = "1"
@@ -181,7 +184,7 @@ func TestLegacy_ResultsObeyTheirSchemas(t *testing.T) {
 		}
 		return nil
 	}}
-	url := serve(t, fake, mcp.Options{})
+	url := serve(t, fake, mcp.Options{SoftLimit: 500 * time.Millisecond})
 	schemas := outputSchemas(t, url)
 	for _, c := range []struct {
 		tool, arguments string
@@ -205,6 +208,26 @@ func TestLegacy_ResultsObeyTheirSchemas(t *testing.T) {
 		{"stop_session", `{"session_id":"s"}`, []string{`{"success":true,"session_id":"s"}`}},
 		{"stop_session", `{}`, []string{`"isError":true`}},
 		{"get_volume_path", `{}`, []string{`{"volume_mappings":[]}`}},
+		{"execute_code", `{"code":"slow","session_id":"t"}`, []string{`"status":"running"`, `"output":""`}},
+		{"cancel_execution", `{"execution_id":"exec-7","mode":"terminate"}`, []string{`"status":"failed"`, `"kind":"code"`}},
+		{"execute_command", `{"command":"slow","session_id":"t","background":true,"stdin":true}`, []string{`"status":"running"`}},
+		{"send_input", `{"execution_id":"exec-8","text":"x","close":true}`, []string{`"sent_bytes":1,"complete":true,"closed":true`}},
+		{"send_input", `{"execution_id":"exec-8","text":"x"}`, []string{`"isError":true`, `this execution takes no input`}},
+		{"send_input", `{"execution_id":"exec-1","text":"x"}`, []string{`"isError":true`, `"kind":"conflict"`, `get_execution`}},
+		{"cancel_execution", `{"execution_id":"exec-8"}`, []string{`has ended: failed`, `"message":"`}},
+		{"cancel_execution", `{"execution_id":"exec-8"}`, []string{`it had ended before`}},
+		{"get_execution", `{"execution_id":"exec-1"}`, []string{`{"type":"image"`, `"rich":[{"mime":"text/html"`, `"status":"finished"`, `"output":""`}},
+		{"get_execution", `{"execution_id":"exec-2"}`, []string{`"cause":"oom"`, `"hint":"use less"`, `"remedy":"Use a larger flavor`, `before\n[execution exec-2 has ended`}},
+		{"get_execution", `{"execution_id":"exec-2","grep":"^b"}`, []string{`"matches":[{"line":1,"offset":0,"text":"before"}]`, `1:0:before\n`}},
+		{"get_execution", `{"execution_id":"exec-2","tail":1}`, []string{`"output":"before\n"`, `"cursor":7`}},
+		{"get_execution", `{"session_id":"t"}`, []string{`"executions":[{"execution_id":"exec-8"`, `exec-7 failed code \"slow\"`}},
+		{"get_execution", `{"session_id":"nobody"}`, []string{`"isError":true`, `Run something in it first`}},
+		{"get_execution", `{"execution_id":"exec-99"}`, []string{`"isError":true`, `Execution not found: exec-99`}},
+		{"write_file", `{"session_id":"t","path":"a","content":"x","mode":"0600"}`, []string{`"written_bytes":1`}},
+		{"read_file", `{"session_id":"t","path":"a"}`, []string{`"text":"x"`, `"has_more":false`}},
+		{"read_file", `{"session_id":"t","path":"b"}`, []string{`"isError":true`, `File not found: b`}},
+		{"list_files", `{"session_id":"t"}`, []string{`"path":"/work/a"`}},
+		{"list_files", `{"session_id":"nobody"}`, []string{`"isError":true`, `Run something in it first`}},
 	} {
 		_, got := post(t, url, guideCall(c.tool, c.arguments), version, "2025-06-18")
 		got = strings.ReplaceAll(got, `\u003c`, "<")

@@ -329,7 +329,6 @@ func decoded(content, name string, isBase64 bool) (data []byte, problem string) 
 
 // lacks says what is wrong with arguments that are each good by themselves.
 func (op *operation) lacks() (problem string) {
-	f := &op.file
 	switch op.tool {
 	case getExecution:
 		if op.execution == "" && op.session == "" {
@@ -340,14 +339,20 @@ func (op *operation) lacks() (problem string) {
 			return "Missing required parameter: text, base64 or close"
 		}
 	case readFile:
-		if lines := f.firstLine > 0 || f.lastLine > 0; lines && f.from != 0 {
-			return "Parameters 'from' and 'first_line' must not both be given"
-		}
-		if f.lastLine > 0 && f.lastLine < f.firstLine {
-			return "Parameter 'last_line' must be >= 'first_line'"
-		}
+		return op.file.badRange()
 	case writeFile:
-		f.data, problem = decoded(f.content, "content", f.encoding == "base64")
+		op.file.data, problem = decoded(op.file.content, "content", op.file.encoding == "base64")
 	}
 	return problem
+}
+
+// badRange says what is wrong with the part of a file that is asked for.
+func (f *file) badRange() (problem string) {
+	switch {
+	case f.byLines() && f.from != 0:
+		return "Parameters 'from' and 'first_line' must not both be given"
+	case f.lastLine > 0 && f.lastLine < f.firstLine:
+		return "Parameter 'last_line' must be >= 'first_line'"
+	}
+	return ""
 }

@@ -97,15 +97,15 @@ func TestGrep(t *testing.T) {
 		budget  int
 		want    string
 	}{
-		"lines":                {output{text: "one\ntwo\nthree\n"}, 0, "^t", 1000, `1: 2@4 "two", 3@8 "three", next 14`},
-		"from a cursor":        {output{text: "one\ntwo\nthree\n"}, 8, "t", 1000, `1: 1@8 "three", next 14`},
-		"one not ended":        {output{text: "one\nsure? "}, 0, "sure", 1000, `1: 2@4 "sure? ", next 10`},
-		"one not ended, other": {output{text: "one\nsur"}, 0, "sure", 1000, `1: next 4`},
-		"the end, no newline":  {output{text: "one\nsur", over: true}, 0, "one", 1000, `1: 1@0 "one", next 7`},
-		"more than fits":       {output{text: "aa\naa\naa\n"}, 0, "a", 30, `1: 1@0 "aa", next 3 more`},
-		"at least one":         {output{text: "aaaaaaaaaa\n"}, 0, "a", 1, `1: 1@0 "aaaaaaaaaa", next 11`},
+		"lines":                {output{text: "one\ntwo\nthree\n"}, 0, "^t", 1000, `2@4 "two", 3@8 "three", next 14`},
+		"from a cursor":        {output{text: "one\ntwo\nthree\n"}, 8, "t", 1000, `1@8 "three", next 14`},
+		"one not ended":        {output{text: "one\nsure? "}, 0, "sure", 1000, `2@4 "sure? ", next 10`},
+		"one not ended, other": {output{text: "one\nsur"}, 0, "sure", 1000, `next 4`},
+		"the end, no newline":  {output{text: "one\nsur", over: true}, 0, "one", 1000, `1@0 "one", next 7`},
+		"more than fits":       {output{text: "aa\naa\naa\n"}, 0, "a", 30, `1@0 "aa", next 3 more`},
+		"at least one":         {output{text: "aaaaaaaaaa\n"}, 0, "a", 1, `1@0 "aaaaaaaaaa", next 11`},
 		"what is not kept":     {output{text: "one\ntwo\n", first: 4}, 0, "o", 1000, `missing 4: 1@4 "two", next 8`},
-		"a long line":          {output{text: long + "y\nz\n"}, 0, "y|z", 10000, `1: 1@4096 "` + long[:904] + `y", 2@5002 "z", next 5004`},
+		"a long line":          {output{text: long + "y\nz\n"}, 0, "y|z", 10000, `1@4096 "` + long[:904] + `y", 2@5002 "z", next 5004`},
 	} {
 		for _, page := range []int{1, 3, 1 << 20} {
 			c.output.page = page
@@ -114,22 +114,27 @@ func TestGrep(t *testing.T) {
 				t.Fatal(err)
 			}
 			found, err := tail.Grep(t.Context(), c.output.read, c.from, int64(len(c.output.text)), pattern, c.budget)
-			got := "1: "
-			if found.Missing > 0 {
-				got = fmt.Sprintf("missing %d: ", found.Missing)
-			}
-			for _, m := range found.Matches {
-				got += fmt.Sprintf("%d@%d %q, ", m.Line, m.Offset, m.Text)
-			}
-			got += fmt.Sprintf("next %d", found.Next)
-			if found.More {
-				got += " more"
-			}
-			if err != nil || got != c.want {
+			if got := shown(&found); err != nil || got != c.want {
 				t.Errorf("%s, pages of %d: %s (%v)\nwant %s", name, page, got, err, c.want)
 			}
 		}
 	}
+}
+
+// shown is what was found, in one line.
+func shown(found *tail.Found) string {
+	var b strings.Builder
+	if found.Missing > 0 {
+		fmt.Fprintf(&b, "missing %d: ", found.Missing)
+	}
+	for _, m := range found.Matches {
+		fmt.Fprintf(&b, "%d@%d %q, ", m.Line, m.Offset, m.Text)
+	}
+	fmt.Fprintf(&b, "next %d", found.Next)
+	if found.More {
+		b.WriteString(" more")
+	}
+	return b.String()
 }
 
 // A search that takes too long tells what it has found.
