@@ -141,7 +141,10 @@ func (s *Sessions) Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.
 		return sandbox.ExecResult{}, err
 	}
 	if r.Accepted != nil {
-		r.Accepted(x.result.Session, x.record.ID)
+		s.mu.Lock()
+		session := x.result.Session
+		s.mu.Unlock()
+		r.Accepted(session, x.record.ID)
 	}
 	var patience <-chan time.Time
 	if r.Patience > 0 {
