@@ -18,6 +18,10 @@ type Call struct {
 	Template string
 	Flavor   string
 	Timeout  time.Duration
+
+	Execution string // that is asked for, where one is
+	Path      string // of the file that is asked for, where the session is there
+	Within    bool   // it needs a session that is there
 }
 
 // snippet is the contract's excerpt of code: its first 200 characters.
@@ -64,11 +68,7 @@ func ofKind(e *sandbox.Error, c *Call) *Fault {
 			Data:    data("CONFIGURATION_ERROR", "configuration", "high", "configuration"),
 		}
 	case sandbox.NotFound:
-		return &Fault{
-			Status: http.StatusNotFound, Code: InvalidParams,
-			Message: "Session not found: " + c.Session,
-			Data:    data("SESSION_NOT_FOUND_ERROR", "session", "low", "session", text("session_id", c.Session)),
-		}
+		return c.missing()
 	case sandbox.Exhausted:
 		return exhausted(e, c)
 	case sandbox.Timeout:
@@ -80,15 +80,55 @@ func ofKind(e *sandbox.Error, c *Call) *Fault {
 	case sandbox.Unavailable:
 		return unavailable(e, c)
 	case sandbox.Conflict:
-		return &Fault{Status: http.StatusConflict, Code: InvalidParams, Message: "Conflict: " + said(e, "it contradicts an earlier request")}
+		return c.conflict(e)
 	case sandbox.NoSpace:
 		return &Fault{
 			Status: http.StatusInsufficientStorage, Code: Internal, Message: "No space: " + said(e, "the server's disk is full"),
-			Data: data("RESOURCE_LIMIT_ERROR", "resource", "high", "", text("resource_type", "disk")),
+			Remedy: "Stop sessions that are not needed, or try again later",
+			Data:   data("RESOURCE_LIMIT_ERROR", "resource", "high", "disk", text("resource_type", "disk")),
 		}
 	case sandbox.Other:
 	}
 	return &Fault{Status: http.StatusInternalServerError, Code: Internal, Message: "Internal server error"}
+}
+
+// missing is the fault of something that is not there.
+func (c *Call) missing() *Fault {
+	f := &Fault{Status: http.StatusNotFound, Code: InvalidParams}
+	switch {
+	case c.Path != "":
+		f.Message = "File not found: " + c.Path
+		f.Remedy = "Look what is there with list_files"
+		f.Data = data("FILE_NOT_FOUND_ERROR", "file", "low", "file", text("path", c.Path), text("session_id", c.Session))
+	case c.Execution != "":
+		f.Message = "Execution not found: " + c.Execution
+		f.Remedy = "List the executions of a session with get_execution and its session_id; old ones are not kept"
+		f.Data = data("EXECUTION_NOT_FOUND_ERROR", "execution", "low", "execution", text("execution_id", c.Execution))
+	default:
+		f.Message = "Session not found: " + c.Session
+		f.Data = data("SESSION_NOT_FOUND_ERROR", "session", "low", "session", text("session_id", c.Session))
+		if c.Within {
+			f.Remedy = "Run something in it first with execute_code or execute_command, which makes the session"
+		}
+	}
+	return f
+}
+
+// conflict is the fault of a request that contradicts what was there before: a
+// file that must not be there, or an idempotency key of another request.
+func (c *Call) conflict(e *sandbox.Error) *Fault {
+	f := &Fault{
+		Status: http.StatusConflict, Code: InvalidParams, Message: "Conflict: " + said(e, "it contradicts an earlier request"),
+		Remedy: "Use another idempotency_key, or send the request as it was sent first",
+		Data:   data("CONFLICT_ERROR", "request", "low", "conflict", text("session_id", c.Session)),
+	}
+	switch {
+	case c.Path != "":
+		f.Remedy, f.Data.Context = "Use another path", []Member{text("path", c.Path), text("session_id", c.Session)}
+	case c.Execution != "":
+		f.Remedy, f.Data.Context = "Ask for the execution with get_execution, then try again", []Member{text("execution_id", c.Execution)}
+	}
+	return f
 }
 
 // said is what an error says to the client, or else the given text.
@@ -136,6 +176,7 @@ func stopped(e *sandbox.Error, c *Call) *Fault {
 	}
 	what, remedy := words(e.Cause)
 	f := c.ended(http.StatusConflict, string(e.Cause), "It did not finish: "+what)
+	f.Cause, f.Evidence = e.Cause, e.Detail
 	if e.Detail != "" {
 		f.Message += " (" + e.Detail + ")"
 	}
@@ -166,6 +207,7 @@ func OfExit(x sandbox.Exit, c *Call) *Fault {
 		return nil
 	}
 	f := c.exit(x)
+	f.Cause, f.Evidence = x.Cause, x.Evidence
 	if x.StateLost && x.Cause != sandbox.CauseWallTimeout { // whose text the contract fixes
 		f.Message += "; the variables of the session are lost"
 	}

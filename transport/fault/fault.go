@@ -32,6 +32,9 @@ type Fault struct {
 	More    string // what the contract's message leaves out; may be empty
 	Data    *Data  // nil where the contract has none
 
+	Cause    sandbox.Cause // why the work died, where it did
+	Evidence string        // what was seen of that; may be empty
+
 	exact bool // the contract fixes the suggestions
 }
 

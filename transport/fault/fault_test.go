@@ -18,8 +18,8 @@ const secret = "/var/lib/sandwarden/secret"
 
 // Every kind has a status, a code and words, and none tells the cause.
 func TestOf_EveryKind(t *testing.T) {
-	for kind := sandbox.Other; kind <= sandbox.Unavailable; kind++ {
-		for _, call := range []*fault.Call{nil, {Code: "x"}, {Command: "ls"}, {Session: "s"}} {
+	for kind := sandbox.Other; kind <= sandbox.NoSpace; kind++ {
+		for _, call := range []*fault.Call{nil, {Code: "x"}, {Command: "ls"}, {Session: "s"}, {Execution: "x"}, {Session: "s", Path: "p"}} {
 			err := fmt.Errorf("wrapped: %w", &sandbox.Error{Op: secret, Kind: kind, Err: errors.New(secret)})
 			f := fault.Of(err, call)
 			if f.Status < 400 || f.Code >= 0 || f.Message == "" || f.Kind != kind {
@@ -45,8 +45,8 @@ func TestOfExit_EveryCause(t *testing.T) {
 		sandbox.CauseEvicted, sandbox.CauseIdle, sandbox.CauseCrashed, sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost,
 		sandbox.CauseHostMemory, "of tomorrow",
 	} {
-		f := fault.OfExit(sandbox.Exit{Cause: cause}, &fault.Call{Code: "x", Timeout: time.Second})
-		if f == nil || f.Remedy == "" || f.Data == nil || len(f.Data.Suggestions) == 0 {
+		f := fault.OfExit(sandbox.Exit{Cause: cause, Evidence: "seen"}, &fault.Call{Code: "x", Timeout: time.Second})
+		if f == nil || f.Remedy == "" || f.Cause != cause || f.Evidence != "seen" || f.Data == nil || len(f.Data.Suggestions) == 0 {
 			t.Errorf("%s: %+v", cause, f)
 			continue
 		}
@@ -57,6 +57,32 @@ func TestOfExit_EveryCause(t *testing.T) {
 	}
 	if f := fault.OfExit(sandbox.Exit{Code: 1}, &fault.Call{}); f != nil {
 		t.Errorf("an exit by itself is %+v", f)
+	}
+}
+
+// What is not there is named as what it is, and so is what is in the way.
+func TestOf_NamesWhatWasAskedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind         sandbox.Kind
+		call         fault.Call
+		want, remedy string
+	}{
+		"a session":            {sandbox.NotFound, fault.Call{Session: "s"}, "Session not found: s", ""},
+		"one that must be":     {sandbox.NotFound, fault.Call{Session: "s", Within: true}, "Session not found: s", "Run something in it first"},
+		"an execution":         {sandbox.NotFound, fault.Call{Execution: "x"}, "Execution not found: x", "get_execution"},
+		"a file":               {sandbox.NotFound, fault.Call{Session: "s", Path: "p"}, "File not found: p", "list_files"},
+		"a key":                {sandbox.Conflict, fault.Call{Session: "s", Code: "x"}, "Conflict: ", "idempotency_key"},
+		"a file in the way":    {sandbox.Conflict, fault.Call{Session: "s", Path: "p"}, "Conflict: ", "another path"},
+		"an execution's state": {sandbox.Conflict, fault.Call{Execution: "x"}, "Conflict: ", "get_execution"},
+		"the disk":             {sandbox.NoSpace, fault.Call{Session: "s", Code: "x"}, "No space: ", "Stop sessions"},
+	} {
+		f := fault.Of(&sandbox.Error{Kind: c.kind}, &c.call)
+		if !strings.HasPrefix(f.Message, c.want) || !strings.Contains(f.Remedy, c.remedy) || (c.remedy == "") != (f.Remedy == "") {
+			t.Errorf("%s: %+v", name, f)
+		}
+		if f.Remedy != "" && f.Data.Suggestions[0] != f.Remedy {
+			t.Errorf("%s: the remedy is not what is suggested first: %v", name, f.Data.Suggestions)
+		}
 	}
 }
 

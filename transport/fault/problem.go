@@ -3,6 +3,7 @@ package fault
 import (
 	"net/http"
 
+	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 )
 
@@ -22,6 +23,12 @@ func (f *Fault) WriteProblem(w http.ResponseWriter) {
 	}
 	if f.Remedy != "" {
 		dst = plainjson.StringMember(dst, "remedy", f.Remedy)
+	}
+	if f.Cause != sandbox.CauseNone {
+		dst = plainjson.StringMember(dst, "cause", string(f.Cause))
+	}
+	if f.Evidence != "" {
+		dst = plainjson.StringMember(dst, "evidence", f.Evidence)
 	}
 	if f.Data != nil {
 		dst = f.Data.AppendMembers(dst)

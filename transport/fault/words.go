@@ -64,6 +64,25 @@ func suggestions(topic string) []string {
 			"Create a new session instead of trying to access the missing one",
 			"List available sessions to see what's currently active",
 		}
+	case "execution":
+		return []string{
+			"Verify the execution ID is correct",
+			"Check that the request has the token of whoever began the execution",
+		}
+	case "file":
+		return []string{
+			"Verify the path; a relative one begins at /work",
+			"Check that the file is in this session and not in another",
+		}
+	case "conflict":
+		return []string{
+			"Check what an earlier request asked for",
+		}
+	case "disk":
+		return []string{
+			"Write less, or remove files that are not needed",
+			"Ask whoever runs the server to make room on its disk",
+		}
 	case "configuration":
 		return []string{
 			"Review all configuration settings",
@@ -102,11 +121,11 @@ func words(cause sandbox.Cause) (what, remedy string) {
 	case sandbox.CauseCrashed:
 		return "its process ended without being asked to", "Run it again; if it ends again, look for what ends the process"
 	case sandbox.CauseKilled:
-		return "its session was stopped on request", "Run it again if that was not meant; a fresh session will be made"
+		return "it was stopped on request", "Run it again if that was not meant; a session that was stopped is made afresh"
 	case sandbox.CauseShutdown:
 		return "the server is shutting down", "Try again when the server is back"
 	case sandbox.CauseAgentLost:
-		return "its sandbox stopped answering", "Run it again; the session gets a fresh sandbox"
+		return "its sandbox died or stopped answering, and what it had not told is lost", "Run it again; the session gets a fresh sandbox"
 	case sandbox.CauseExpired:
 		return "its session reached the greatest age it may have", "Run it again; a fresh session will be made"
 	case sandbox.CauseHostMemory:

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,10 +18,18 @@ const (
 	stopSession    = "stop_session"
 	getVolumePath  = "get_volume_path"
 
+	getExecution    = "get_execution" // this and what follows is beyond the contract
+	sendInput       = "send_input"
+	cancelExecution = "cancel_execution"
+	readFile        = "read_file"
+	writeFile       = "write_file"
+	listFiles       = "list_files"
+
 	getVolumeMappings = "get_volume_mappings" // getVolumePath, in another dialect
 )
 
-// ToolNames returns the names of the tools, in the order of the contract.
+// ToolNames returns the names of the contract's tools, in its order. They are
+// what the guide's clients are shown, who may call the others too.
 func ToolNames() []string {
 	return []string{executeCode, executeCommand, getSessions, stopSession, getVolumePath}
 }
@@ -28,7 +37,8 @@ func ToolNames() []string {
 // toolNamed returns the tool of that name or alias, and "" for none.
 func toolNamed(name string) string {
 	switch name {
-	case executeCode, executeCommand, getSessions, stopSession, getVolumePath:
+	case executeCode, executeCommand, getSessions, stopSession, getVolumePath,
+		getExecution, sendInput, cancelExecution, readFile, writeFile, listFiles:
 		return name
 	case getVolumeMappings:
 		return getVolumePath
@@ -47,6 +57,22 @@ type operation struct {
 	args     []string
 	timeout  time.Duration // zero when not given
 	usage    bool          // of get_sessions: with what each session uses
+
+	key        string   // idempotency key
+	dir        string   // working directory of the run
+	vars       []string // environment of a command, "K=V"
+	background bool     // it is answered at once
+	stdin      bool     // of a command: stays open for send_input
+
+	execution sandbox.ExecID // of get_execution, send_input and cancel_execution
+	look      look           // of get_execution
+	input     input          // of send_input
+	signal    sandbox.Signal // of cancel_execution
+	file      file           // of the tools for files
+
+	wrapped  bool          // arguments inside of params, as the original's last version has them
+	detached bool          // the run goes on when the call ends
+	patience time.Duration // how long the client waits for the run; 0 is to its end
 }
 
 // rules are what arguments are checked against.
@@ -57,6 +83,7 @@ type rules struct {
 	flavorsSaid   string
 	maxCode       int
 	maxTimeout    int64 // seconds
+	maxWait       int64 // seconds that get_execution may wait
 	lenient       bool  // null is as good as not given, where that is allowed
 }
 
@@ -86,34 +113,43 @@ func (r *rules) parse(tool string, arguments []byte) (op operation, problem stri
 	if arguments == nil {
 		arguments = []byte("{}")
 	}
-	arguments, wrapped := unwrapped(arguments)
-	lenient := r.lenient || wrapped
-	if name := required(tool); name != "" && !has(arguments, name) {
-		return op, "Missing required parameter: " + name
+	arguments, op.wrapped = unwrapped(arguments)
+	lenient := r.lenient || op.wrapped
+	needed := required(tool)
+	for _, name := range needed {
+		if !has(arguments, name) {
+			return op, "Missing required parameter: " + name
+		}
 	}
 	for key, value := range members(arguments) {
 		name, _ := text(key)
-		if lenient && isNull(value) && name != required(tool) {
+		if isNull(value) && (lenient || isNew(tool, name)) && !slices.Contains(needed, name) {
 			continue
 		}
 		if problem := r.set(&op, name, value); problem != "" {
 			return op, problem
 		}
 	}
-	return op, ""
+	return op, op.lacks()
 }
 
-// required names the argument that a tool cannot do without.
-func required(tool string) string {
+// required names the arguments that a tool cannot do without.
+func required(tool string) []string {
 	switch tool {
 	case executeCode:
-		return "code"
+		return []string{"code"}
 	case executeCommand:
-		return "command"
-	case stopSession:
-		return "session_id"
+		return []string{"command"}
+	case stopSession, listFiles:
+		return []string{"session_id"}
+	case sendInput, cancelExecution:
+		return []string{"execution_id"}
+	case readFile:
+		return []string{"session_id", "path"}
+	case writeFile:
+		return []string{"session_id", "path", "content"}
 	}
-	return ""
+	return nil
 }
 
 func has(object []byte, name string) bool {
@@ -128,6 +164,9 @@ func has(object []byte, name string) bool {
 // set checks one argument and keeps it. Arguments that a tool does not know are
 // ignored.
 func (r *rules) set(op *operation, name string, value []byte) (problem string) {
+	if isNew(op.tool, name) {
+		return r.setNew(op, name, value)
+	}
 	executes := op.tool == executeCode || op.tool == executeCommand
 	switch {
 	case name == "session_id" && op.tool != getVolumePath:
@@ -238,6 +277,8 @@ func (op *operation) request() sandbox.ExecRequest {
 	r := sandbox.ExecRequest{
 		SessionRequest: sandbox.SessionRequest{Session: op.session, Template: op.template, Flavor: op.flavor},
 		Timeout:        op.timeout,
+		Dir:            op.dir, Vars: op.vars, Key: op.key, Background: op.background, Stdin: op.stdin,
+		Detached: op.detached, Patience: op.patience,
 	}
 	switch {
 	case op.tool == executeCode && op.code == "":
@@ -256,6 +297,7 @@ func (op *operation) request() sandbox.ExecRequest {
 func (op *operation) call() *fault.Call {
 	c := &fault.Call{
 		Command: op.command, Session: op.session, Template: op.template, Flavor: op.flavor, Timeout: op.timeout,
+		Execution: string(op.execution), Path: op.file.path,
 	}
 	if op.tool == executeCode {
 		c.Code = op.request().Code

@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -9,9 +10,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/transport/mcp"
 	"github.com/sandwarden/sandwarden/transport/transporttest"
 )
@@ -21,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the conversations in testdata")
 // minted is what differs from run to run.
 var (
 	minted = regexp.MustCompile(`[0-9a-f]{32}`)
-	aging  = regexp.MustCompile(`"(age|idle)_ms":\d+`)
+	aging  = regexp.MustCompile(`(age|idle|running)(_ms\\?":)\d+`)
 )
 
 // A conversation is a txtar file of requests, each followed by what the server
@@ -37,13 +40,30 @@ func TestConversations(t *testing.T) {
 	}
 }
 
+// scripted is what runs do in conversations: they echo, but for the code "slow"
+// and the command "cat", which go on until they are ended.
+func scripted(ctx context.Context, r sandbox.ExecRequest, result *sandbox.ExecResult) error {
+	what := r.Code + strings.Join(r.Argv, " ")
+	result.Exit.Duration = 2 * time.Millisecond
+	result.Stdout = []byte(what + "\n")
+	r.Follow(sandbox.Stdout, result.Stdout)
+	if what != "slow" && what != "sh -c cat" {
+		return nil
+	}
+	<-ctx.Done()
+	result.Stderr = []byte("KeyboardInterrupt\n")
+	r.Follow(sandbox.Stderr, result.Stderr)
+	result.Exit.Code, result.Exit.Cause = 130, sandbox.CauseKilled
+	return nil
+}
+
 func converse(t *testing.T, file string) {
 	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, &transporttest.Sessions{}, mcp.Options{})
+	url := serve(t, &transporttest.Sessions{Run: scripted}, mcp.Options{SoftLimit: 50 * time.Millisecond})
 	session := ""
 	for i := 0; i+1 < len(archive.Files); i += 2 {
 		head, body, _ := strings.Cut(strings.TrimSpace(string(archive.Files[i].Data)), "\n\n")
@@ -66,7 +86,7 @@ func converse(t *testing.T, file string) {
 		}
 		fmt.Fprintf(&out, "\n%s\n", text)
 		got := minted.ReplaceAllString(out.String(), "(32 hex digits)")
-		got = aging.ReplaceAllString(got, `"${1}_ms":0`)
+		got = aging.ReplaceAllString(got, `${1}${2}0`)
 		if *update {
 			archive.Files[i+1].Data = []byte(got)
 			continue

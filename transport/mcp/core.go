@@ -17,7 +17,9 @@ const serverName = "sandwarden"
 
 // instructions tell a model how to use the tools.
 const instructions = "Runs code and commands in isolated sandboxes. Pass the session_id of a result to go on in the same sandbox, " +
-	"with its variables and files. Sandboxes have no network."
+	"with its variables and files. Sandboxes have no network. What takes long is answered before it ends, as \"still running\" with an " +
+	"execution_id: get_execution waits for the end, shows what it puts out, and finds it again after a lost answer. " +
+	"With background it is answered at once. Move files with read_file, write_file and list_files."
 
 // A client is who asks, as the core wants to know it: a fresh one for each
 // request, so that no two calls share anything.
@@ -70,7 +72,10 @@ func (h *Handler) coreTool(ctx context.Context, r protocol.CallToolRequest) (*pr
 	if problem != "" {
 		return badArguments(problem), nil
 	}
-	op.usage = true
+	op.usage, op.detached = true, true
+	if !op.wrapped { // the original's clients wait to the end
+		op.patience = h.options.SoftLimit
+	}
 	out := h.performFor(ctx, c, op)
 	return h.coreResult(&out), nil
 }

@@ -16,6 +16,8 @@
 // # Failure
 //
 // A dropped request stops its work, but in a legacy session, where the protocol
-// wants it to go on; there a cancelled notification, the session's end or
-// [Handler.Shutdown] stops it. A panic is answered with an internal error.
+// wants it to go on, and not what has an idempotency key or is in the
+// background. A cancelled notification stops it in any case. Past a soft limit a
+// call with a handshake is answered while its work goes on, and so it is when
+// [Handler.Shutdown] ends the call. A panic is answered with an internal error.
 package mcp

@@ -25,6 +25,13 @@ func FuzzRequest(f *testing.F) {
 		`{"\u006asonrpc":"\u0032.0","method":"ping","id":1,"id":2}`,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", ` { "a" : [ ] , "b":"}" } `, `{"result":1,"jsonrpc":"2.0"}`,
 		`{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"stop_session","arguments":{"session_id":""},"_meta":{"progressToken":0}}}`,
+		`{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"execute_command","arguments":{"command":"x","session_id":"s","env":{"A":"b"},"stdin":true,"background":true,"idempotency_key":"k","working_directory":"d"}}}`,
+		`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"get_execution","arguments":{"execution_id":"exec-1","wait":0,"until":"output","cursor":-3,"tail":2,"grep":"a|b","max_bytes":300}}}`,
+		`{"jsonrpc":"2.0","id":6,"method":"tools/call","params":{"name":"send_input","arguments":{"execution_id":"exec-1","base64":"/w==","close":true}}}`,
+		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"cancel_execution","arguments":{"execution_id":"exec-1","mode":"kill"}}}`,
+		`{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"read_file","arguments":{"session_id":"s","path":"p","first_line":1,"last_line":2,"size":3,"encoding":"auto"}}}`,
+		`{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"write_file","arguments":{"session_id":"s","path":"p","content":"YQ==","encoding":"base64","append":true,"mode":"755"}}}`,
+		`{"jsonrpc":"2.0","id":10,"method":"tools/call","params":{"name":"list_files","arguments":{"session_id":"s","recursive":true,"limit":5}}}`,
 	} {
 		for dialect := range byte(3) {
 			f.Add([]byte(body), dialect)

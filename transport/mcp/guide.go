@@ -120,6 +120,9 @@ func guideTool(m *message) (string, *fault.Fault) {
 
 // appendGuideResult appends a result with the contract's members in its order.
 func (h *Handler) appendGuideResult(dst []byte, out *outcome) []byte {
+	if out.answer != nil {
+		return out.answer.appendGuide(dst)
+	}
 	dst = append(dst, `{"content":[{"type":"text","text":`...)
 	dst = h.appendText(dst, out)
 	dst = append(dst, `}],"isError":`...)

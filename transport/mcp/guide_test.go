@@ -306,7 +306,7 @@ func TestGuide_Errors(t *testing.T) {
 		},
 		"the session was stopped": {
 			err:  &sandbox.Error{Kind: sandbox.Stopped, Cause: sandbox.CauseKilled, Err: hidden},
-			want: `{"code":-32603,"message":"Code execution failed: It did not finish: its session was stopped on request","data":{"error_code":"CODE_EXECUTION_ERROR","category":"execution","severity":"medium","recovery_suggestions":["Run it again if that was not meant; a fresh session will be made","Review the error details and fix any code issues","Try running the code in a fresh session","Check if the sandbox environment supports your code requirements"],"context":{"error_type":"killed_by_user","session_id":"s1","code_snippet":"x<y"}}}`,
+			want: `{"code":-32603,"message":"Code execution failed: It did not finish: it was stopped on request","data":{"error_code":"CODE_EXECUTION_ERROR","category":"execution","severity":"medium","recovery_suggestions":["Run it again if that was not meant; a session that was stopped is made afresh","Review the error details and fix any code issues","Try running the code in a fresh session","Check if the sandbox environment supports your code requirements"],"context":{"error_type":"killed_by_user","session_id":"s1","code_snippet":"x<y"}}}`,
 		},
 		"no turn came": {
 			err:  &sandbox.Error{Kind: sandbox.Timeout, Detail: "It waited 120 s for its turn and never ran", Remedy: "Use another session"},

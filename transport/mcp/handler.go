@@ -31,6 +31,7 @@ type Handler struct {
 	table      *table
 	streams    *sse.Streams
 	detached   detached
+	senders    senders
 	inFlight   *door.Shares
 	large      chan struct{} // a place in it is held while a large body is read
 }

@@ -21,6 +21,7 @@ type outcome struct {
 	began    bool
 	sessions []sandbox.Session // of get_sessions
 	found    bool              // of stop_session
+	answer   *answer           // in place of all that, where the contract has no words
 	fault    *fault.Fault      // why it failed; nil when it did not
 }
 
@@ -31,6 +32,14 @@ func (h *Handler) perform(ctx context.Context, op operation, follow func(sandbox
 	switch op.tool {
 	case executeCode, executeCommand:
 		return h.execute(ctx, op, follow)
+	case getExecution:
+		return h.getExecution(ctx, &op)
+	case sendInput:
+		return h.sendInput(ctx, &op)
+	case cancelExecution:
+		return h.cancelExecution(ctx, &op)
+	case readFile, writeFile, listFiles:
+		return h.onFile(ctx, &op)
 	case getSessions:
 		out.sessions, err = h.listed(ctx, op)
 	case stopSession:
@@ -53,16 +62,26 @@ func (h *Handler) execute(ctx context.Context, op operation, follow func(sandbox
 	}
 	request := op.request()
 	request.Owner, request.Follow = door.Principal(ctx), follow
-	result, err := h.sessions.Execute(ctx, request)
-	out := outcome{op: op, result: result, began: err == nil}
+	if op.background {
+		return h.start(ctx, &op, request)
+	}
+	result, err := h.run(ctx, &op, request)
+	return h.ran(ctx, &op, result, err)
+}
+
+// ran is the outcome of a run, or of the part of it that was waited for.
+func (h *Handler) ran(ctx context.Context, op *operation, result sandbox.ExecResult, err error) outcome {
+	if err != nil {
+		return h.failed(ctx, op, err, h.named(*op).call())
+	}
+	out := outcome{op: *op, result: result, began: true}
 	switch {
-	case err != nil:
-		out.fault = fault.Of(err, h.named(op).call())
-		h.log(ctx, op, out.fault, err)
+	case !result.Over():
+		out.answer = h.stillRunning(ctx, &out)
 	case result.Exit.Cause != sandbox.CauseNone:
 		op.session = result.Session.Name
 		out.fault = fault.OfExit(result.Exit, op.call())
-		h.log(ctx, op, out.fault, &sandbox.Error{Op: "execute", Kind: sandbox.Stopped, Cause: result.Exit.Cause, Detail: string(result.Exit.Cause)})
+		h.log(ctx, *op, out.fault, &sandbox.Error{Op: "execute", Kind: sandbox.Stopped, Cause: result.Exit.Cause, Detail: string(result.Exit.Cause)})
 	}
 	return out
 }
@@ -133,8 +152,9 @@ func (out *outcome) mismatch() string {
 }
 
 // succeeded reports whether the code or the command did what it should.
-func (out *outcome) succeeded() bool {
-	x := &out.result.Exit
+func (out *outcome) succeeded() bool { return succeeded(&out.result.Exit) }
+
+func succeeded(x *sandbox.Exit) bool {
 	return x.Cause == sandbox.CauseNone && x.Code == 0 && x.Failure == nil
 }
 
@@ -149,7 +169,7 @@ func (out *outcome) pieces(dst [][]byte) [][]byte {
 		dst = append(dst, b)
 	}
 	if r.Truncated() {
-		dst = append(dst, []byte("[output truncated: "+strconv.FormatInt(r.Exit.Dropped, 10)+" bytes dropped]"))
+		dst = append(dst, []byte("[output truncated: "+strconv.FormatInt(r.Exit.Dropped+r.Omitted, 10)+" bytes dropped]"))
 	}
 	if r.Hint != "" {
 		dst = append(dst, []byte(r.Hint))

@@ -16,6 +16,20 @@ type Sessions interface {
 	List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error)
 	Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error)
 	Stop(ctx context.Context, ref sandbox.Ref) error
+	Transfer(ctx context.Context, ref sandbox.Ref, r sandbox.FileRequest) (sandbox.Transfer, error)
+	Executions
+}
+
+// Executions is what the tools need of runs that outlive their calls.
+type Executions interface {
+	Start(ctx context.Context, r sandbox.ExecRequest) (sandbox.Execution, sandbox.Session, bool, error)
+	Execution(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID) (sandbox.Execution, error)
+	ListExecutions(ctx context.Context, q sandbox.ExecQuery) ([]sandbox.Execution, error)
+	Await(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, q sandbox.WaitQuery) (sandbox.Execution, error)
+	Result(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID) (sandbox.ExecResult, error)
+	ReadOutput(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, q sandbox.OutputQuery) (sandbox.OutputPage, error)
+	Signal(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, s sandbox.Signal) error
+	WriteStdin(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, offset uint64, data []byte) (int, error)
 }
 
 // Options are what an operator may set. The zero value is ready.
@@ -32,6 +46,7 @@ type Options struct {
 	MaxStreams      int              // open GET streams; default 1024
 	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
 	MaxTimeout      time.Duration    // that a call may name; default 1800 s
+	SoftLimit       time.Duration    // of a call with a handshake, whose run goes on behind it; default 45 s
 	DefaultTemplate string           // default "python"
 	DefaultFlavor   string           // default "small"
 	Templates       []string         // that calls may name; default: the built-in ones
@@ -57,6 +72,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxStreams, 1024)
 	set(&o.DefaultTimeout, 300*time.Second)
 	set(&o.MaxTimeout, 1800*time.Second)
+	set(&o.SoftLimit, 45*time.Second)
 	set(&o.DefaultTemplate, "python")
 	set(&o.DefaultFlavor, "small")
 	set(&o.Heartbeat, 15*time.Second)
@@ -85,12 +101,17 @@ func set[T comparable](option *T, to T) {
 	}
 }
 
+// waitBeyond is how much longer get_execution may wait than a run is waited
+// for: nothing is begun there that takes time, so clients hear in time still.
+const waitBeyond = 5 * time.Second
+
 // guideRules are the contract's: it lists two templates, though more work.
 func (o Options) guideRules() rules {
 	return rules{
 		templates: o.Templates, templatesSaid: listed([]string{"python", "node"}),
 		flavors: o.Flavors, flavorsSaid: listed(o.Flavors),
 		maxCode: o.MaxCode, maxTimeout: int64(o.MaxTimeout / time.Second),
+		maxWait: int64((o.SoftLimit + waitBeyond) / time.Second),
 	}
 }
 

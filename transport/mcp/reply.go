@@ -32,7 +32,9 @@ func (h *Handler) newReply(w http.ResponseWriter, r *http.Request) *reply {
 		write: func(status int, body []byte) { h.writeJSON(w, status, body) },
 	}
 	if p.takesSSE {
+		p.mu.Lock() // the first sign of life may be due before the timer is noted
 		p.life = time.AfterFunc(p.every, p.keepAlive)
+		p.mu.Unlock()
 	}
 	return p
 }

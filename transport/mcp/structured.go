@@ -11,6 +11,7 @@ import (
 	protocol "github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/fault"
 	"github.com/sandwarden/sandwarden/transport/plainjson"
 )
 
@@ -22,18 +23,22 @@ func (h *Handler) coreResult(out *outcome) *protocol.CallToolResult {
 		IsError:              out.fault != nil || out.op.tool == executeCommand && !out.succeeded(),
 		RawStructuredContent: h.structured(out),
 	}
+	rich := out.result.Rich
 	switch {
-	case out.fault == nil, out.began:
+	case out.answer != nil:
+		r.IsError = false
+		r.Content = append(r.Content, textContent(string(out.answer.text)), textContent(string(out.answer.facts)+"}"))
+		rich = out.answer.rich
+	case out.began:
+		r.Content = append(r.Content, textContent(h.plainText(out)), textContent(string(appendFacts([]byte{'{'}, out))+"}"))
+	case out.fault == nil:
 		r.Content = append(r.Content, textContent(h.plainText(out)))
 	default:
-		r.Content = append(r.Content, textContent(advised(out)))
+		r.Content = append(r.Content, textContent(advised(out.fault)))
 	}
-	if out.began {
-		r.Content = append(r.Content, textContent(string(appendFacts([]byte{'{'}, out))+"}"))
-	}
-	for _, rich := range out.result.Rich {
-		if isImage(rich.MIME) {
-			r.Content = append(r.Content, protocol.NewImageContent(base64.StdEncoding.EncodeToString(rich.Data), rich.MIME))
+	for _, item := range rich {
+		if isImage(item.MIME) {
+			r.Content = append(r.Content, protocol.NewImageContent(base64.StdEncoding.EncodeToString(item.Data), item.MIME))
 		}
 	}
 	return r
@@ -44,9 +49,9 @@ func textContent(s string) protocol.TextContent { return protocol.NewTextContent
 func isImage(mime string) bool { return mime == "image/png" || mime == "image/jpeg" }
 
 // advised is the message of a fault and what to do about it.
-func advised(out *outcome) string {
-	said := out.fault.Message
-	for _, more := range []string{out.fault.More, out.fault.Remedy} {
+func advised(f *fault.Fault) string {
+	said := f.Message
+	for _, more := range []string{f.More, f.Remedy} {
 		if more != "" && !strings.Contains(said, more) {
 			said += ". " + more
 		}
@@ -60,19 +65,24 @@ func (h *Handler) plainText(out *outcome) string {
 	var s string
 	// What appendText writes is a JSON string always.
 	_ = json.Unmarshal(h.appendText(nil, out), &s)
+	if out.result.Omitted > 0 {
+		s += "\n[all of it is kept: get_execution with execution_id=" + string(out.result.Exec) + " and cursor=0 reads it]"
+	}
 	switch {
 	case out.fault == nil:
 		return s
 	case s == "":
-		return advised(out)
+		return advised(out.fault)
 	}
-	return s + "\n" + advised(out)
+	return s + "\n" + advised(out.fault)
 }
 
 // structured is the structuredContent of an outcome.
 func (h *Handler) structured(out *outcome) json.RawMessage {
 	dst := []byte{'{'}
 	switch {
+	case out.answer != nil:
+		dst = out.answer.appendMembers(dst)
 	case out.fault != nil && !out.began:
 	case out.op.tool == getSessions:
 		dst = appendSessions(plainjson.AppendName(dst, "sessions"), out.sessions, time.Now())
@@ -88,13 +98,17 @@ func (h *Handler) structured(out *outcome) json.RawMessage {
 		dst = appendRich(dst, out.result.Rich)
 	}
 	if out.fault != nil {
-		dst = appendFault(dst, out)
+		dst = appendFault(dst, out.fault, !out.began)
 	}
 	return append(dst, '}')
 }
 
-func appendFault(dst []byte, out *outcome) []byte {
-	f := out.fault
+// appendFault appends what went wrong, with the cause of death where nothing
+// else tells it.
+func appendFault(dst []byte, f *fault.Fault, cause bool) []byte {
+	if cause {
+		dst = optional(optional(dst, "cause", string(f.Cause)), "evidence", f.Evidence)
+	}
 	dst = plainjson.StringMember(dst, "message", f.Message)
 	dst = plainjson.StringMember(dst, "kind", f.Kind.String())
 	dst = optional(optional(dst, "more", f.More), "remedy", f.Remedy)
@@ -109,31 +123,53 @@ func appendFacts(dst []byte, out *outcome) []byte {
 	r := &out.result
 	dst = plainjson.StringMember(dst, "session_id", r.Session.Name)
 	dst = plainjson.StringMember(dst, "execution_id", string(r.Exec))
-	dst = plainjson.IntMember(dst, "exit_code", int64(r.Exit.Code))
-	dst = plainjson.BoolMember(dst, "success", out.succeeded())
+	status := r.Status
+	if status == "" {
+		status = sandbox.StatusOf(&r.Exit)
+	}
+	dst = plainjson.StringMember(dst, "status", string(status))
+	if status.Over() {
+		dst = appendExit(dst, &r.Exit)
+	}
 	dst = plainjson.BoolMember(dst, "truncated", r.Truncated())
-	dst = plainjson.IntMember(dst, "dropped_bytes", r.Exit.Dropped)
-	dst = plainjson.IntMember(dst, "duration_ms", r.Exit.Duration.Milliseconds())
+	dst = plainjson.IntMember(dst, "cursor", r.Cursor)
+	dst = plainjson.IntMember(dst, "omitted_bytes", r.Omitted)
 	dst = plainjson.IntMember(dst, "waited_ms", r.Waited.Milliseconds())
 	dst = plainjson.StringMember(dst, "template", r.Session.Template.Name)
 	dst = plainjson.StringMember(dst, "flavor", r.Session.Flavor.Name)
 	dst = optional(dst, "capped", r.Session.Flavor.Capped)
 	dst = optional(dst, "note", out.mismatch())
 	dst = plainjson.BoolMember(dst, "session_created", r.Created)
+	if r.Replayed {
+		dst = plainjson.BoolMember(dst, "replayed", true)
+	}
 	dst = appendPrevious(dst, r.Session.Previous)
-	dst = optional(dst, "result", r.Exit.Result)
-	if f := r.Exit.Failure; f != nil {
+	dst = optional(dst, "hint", r.Hint)
+	return appendUnenforced(dst, r.Session.Unenforced)
+}
+
+// appendExit appends how an execution ended.
+func appendExit(dst []byte, x *sandbox.Exit) []byte {
+	dst = plainjson.IntMember(dst, "exit_code", int64(x.Code))
+	dst = plainjson.BoolMember(dst, "success", succeeded(x))
+	dst = plainjson.IntMember(dst, "duration_ms", x.Duration.Milliseconds())
+	dst = plainjson.IntMember(dst, "cpu_ms", x.CPU.Milliseconds())
+	if x.PeakBytes > 0 {
+		dst = plainjson.IntMember(dst, "peak_memory_bytes", x.PeakBytes)
+	}
+	dst = plainjson.IntMember(dst, "dropped_bytes", x.Dropped)
+	dst = optional(dst, "result", x.Result)
+	if f := x.Failure; f != nil {
 		dst = append(plainjson.AppendName(dst, "failure"), '{')
 		dst = plainjson.StringMember(dst, "name", f.Name)
 		dst = append(plainjson.StringMember(dst, "message", f.Message), '}')
 	}
-	dst = optional(dst, "cause", string(r.Exit.Cause))
-	dst = optional(dst, "evidence", r.Exit.Evidence)
-	if r.Exit.StateLost {
+	dst = optional(dst, "cause", string(x.Cause))
+	dst = optional(dst, "evidence", x.Evidence)
+	if x.StateLost {
 		dst = plainjson.BoolMember(dst, "state_lost", true)
 	}
-	dst = optional(dst, "hint", r.Hint)
-	return appendUnenforced(dst, r.Session.Unenforced)
+	return dst
 }
 
 func appendPrevious(dst []byte, p *sandbox.Ended) []byte {

@@ -47,16 +47,22 @@ func (o Options) coreTools() []protocol.Tool {
 		`"flavor":{"type":"string","description":"How much the sandbox may use, where the call makes the session","enum":` +
 		string(plainjson.AppendStrings(nil, o.Flavors)) + `,"default":` + quoted(o.DefaultFlavor) + `},` +
 		`"timeout":{"type":"integer","description":"Seconds that the run may take","minimum":1,"maximum":` +
-		seconds(o.MaxTimeout) + `,"default":` + seconds(o.DefaultTimeout) + `}`
+		seconds(o.MaxTimeout) + `,"default":` + seconds(o.DefaultTimeout) + `},` +
+		`"working_directory":{"type":"string","description":"Folder to run in"},` +
+		`"background":{"type":"boolean","description":"Answer at once with the execution_id, and let it run","default":false},` +
+		`"idempotency_key":{"type":"string","description":"A call with the same key in the same session does not run again: it gets the same result","maxLength":200}`
 	run := hints{destructive: true}
-	return []protocol.Tool{
+	stays := "A run of more than " + seconds(o.SoftLimit) + " s goes on behind an answer that says so; get_execution has the rest."
+	return append([]protocol.Tool{
 		tool(executeCode, "Run code in a sandbox. The kernel keeps its variables for the next call in the same session. "+
-			"Sessions end when they are stopped, unused for too long, or evicted for room.",
+			"Sessions end when they are stopped, unused for too long, or evicted for room. "+stays,
 			object(`"code":{"type":"string","description":"Code to run"},`+common, `"code"`), runSchema(), run),
 		tool(executeCommand, "Run a command in a sandbox: with args as that program with these arguments, without as a line of sh. "+
-			"Commands of one session share its files and run side by side.",
+			"Commands of one session share its files and run side by side. "+stays,
 			object(`"command":{"type":"string","description":"Command to run"},`+
 				`"args":{"type":"array","items":{"type":"string"},"description":"Arguments; without them the command is a line of sh"},`+
+				`"env":{"type":"object","additionalProperties":{"type":"string"},"description":"Environment variables, beside those of the sandbox"},`+
+				`"stdin":{"type":"boolean","description":"Keep stdin open for send_input","default":false},`+
 				common, `"command"`), runSchema(), run),
 		tool(getSessions, "List the sessions that are there, or tell of one.",
 			object(`"session_id":{"type":"string","description":"Session to tell of; without it, all"}`, ``),
@@ -68,7 +74,7 @@ func (o Options) coreTools() []protocol.Tool {
 		tool(getVolumePath, "List the folders of the host that sandboxes see.",
 			object(``, ``), either(`"volume_mappings":{"type":"array","items":{"type":"object"}}`, `"volume_mappings"`),
 			hints{readOnly: true, idempotent: true}),
-	}
+	}, append(o.executionTools(), fileTools()...)...)
 }
 
 // hints say what a tool does to its world. Sandboxes have no network, so no
@@ -101,16 +107,25 @@ func either(properties, required string) string {
 
 func runSchema() string {
 	return either(`"session_id":{"type":"string"},"execution_id":{"type":"string"},`+
-		`"stdout":{"type":"string"},"stderr":{"type":"string"},"exit_code":{"type":"integer"},`+
-		`"success":{"type":"boolean"},"truncated":{"type":"boolean"},"dropped_bytes":{"type":"integer"},`+
-		`"duration_ms":{"type":"integer"},"waited_ms":{"type":"integer"},"template":{"type":"string"},"flavor":{"type":"string"},`+
+		`"status":{"type":"string","description":"running or queued: it goes on, and get_execution has the rest"},`+
+		`"output":{"type":"string","description":"Of a run that goes on: stdout and stderr so far, or its two ends"},`+
+		`"stdout":{"type":"string"},"stderr":{"type":"string"},`+exitMembers+
+		`"truncated":{"type":"boolean"},"cursor":{"type":"integer","description":"Where get_execution goes on"},`+
+		`"omitted_bytes":{"type":"integer","description":"Output that is kept and not in here"},`+
+		`"waited_ms":{"type":"integer"},"template":{"type":"string"},"flavor":{"type":"string"},`+
 		`"capped":{"type":"string","description":"What the host could not give of the flavor"},`+
-		`"session_created":{"type":"boolean"},"previous":{"type":"object","description":"The session of this name that ended before"},`+
-		`"result":{"type":"string","description":"The value of the last expression"},`+
-		`"failure":{"type":"object","description":"The error that the code did not catch"},`+
-		`"cause":{"type":"string","description":"Why it was ended"},"evidence":{"type":"string"},`+
-		`"state_lost":{"type":"boolean","description":"The variables of the session are gone"},`+
+		`"session_created":{"type":"boolean"},"replayed":{"type":"boolean","description":"An earlier call with this idempotency_key ran it"},`+
+		`"previous":{"type":"object","description":"The session of this name that ended before"},`+
 		`"hint":{"type":"string"},"unenforced":{"type":"array","items":{"type":"string"}},`+
 		`"rich":{"type":"array","items":{"type":"object"}}`,
-		`"session_id","execution_id","stdout","stderr","exit_code","success","truncated","duration_ms"`)
+		`"session_id","execution_id","status"`)
 }
+
+// exitMembers tell how a run has ended, each with its comma.
+const exitMembers = `"exit_code":{"type":"integer"},"success":{"type":"boolean"},` +
+	`"duration_ms":{"type":"integer"},"cpu_ms":{"type":"integer"},"peak_memory_bytes":{"type":"integer"},` +
+	`"dropped_bytes":{"type":"integer","description":"Output beyond the limit, which is lost"},` +
+	`"result":{"type":"string","description":"The value of the last expression"},` +
+	`"failure":{"type":"object","description":"The error that the code did not catch"},` +
+	`"cause":{"type":"string","description":"Why it was ended"},"evidence":{"type":"string"},` +
+	`"state_lost":{"type":"boolean","description":"The variables of the session are gone"},`

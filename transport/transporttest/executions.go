@@ -13,18 +13,19 @@ import (
 // An execution is one run of the fake. Its fields are guarded by the mutex of
 // the sessions.
 type execution struct {
-	entry  *entry
-	made   bool
-	record sandbox.Execution
-	result sandbox.ExecResult
-	err    error
-	panics any // what Run panicked with, for Execute to do the same
-	output []sandbox.OutputChunk
-	input  []byte
-	closed bool               // stdin is
-	cancel context.CancelFunc // of the run
-	done   chan struct{}      // closed at the end
-	change chan struct{}      // closed and replaced at each change
+	entry    *entry
+	made     bool
+	detached bool
+	record   sandbox.Execution
+	result   sandbox.ExecResult
+	err      error
+	panics   any // what Run panicked with, for Execute to do the same
+	output   []sandbox.OutputChunk
+	input    []byte
+	closed   bool               // stdin is
+	cancel   context.CancelFunc // of the run
+	done     chan struct{}      // closed at the end
+	change   chan struct{}      // closed and replaced at each change
 }
 
 // begin starts what is asked for, or finds what a key names.
@@ -59,7 +60,7 @@ func (s *Sessions) begin(ctx context.Context, r sandbox.ExecRequest) (x *executi
 	s.execs[x.record.ID] = x
 	s.order = append(s.order, x)
 	s.publish(e, sandbox.Event{Type: sandbox.ExecutionStarted, Exec: x.record.ID})
-	if r.Detached || r.Key != "" || r.Background {
+	if x.detached = r.Detached || r.Key != "" || r.Background; x.detached {
 		ctx = context.WithoutCancel(ctx)
 	}
 	ctx, x.cancel = context.WithCancel(ctx)
@@ -140,7 +141,10 @@ func (s *Sessions) Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.
 		return sandbox.ExecResult{}, err
 	}
 	if r.Accepted != nil {
-		r.Accepted(x.result.Session, x.record.ID)
+		s.mu.Lock()
+		session := x.result.Session
+		s.mu.Unlock()
+		r.Accepted(session, x.record.ID)
 	}
 	var patience <-chan time.Time
 	if r.Patience > 0 {
@@ -180,7 +184,9 @@ func (s *Sessions) Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.
 		case <-patience:
 			return s.Result(ctx, r.Owner, x.record.ID)
 		case <-ctx.Done():
-			<-x.done
+			if !x.detached {
+				<-x.done
+			}
 			return sandbox.ExecResult{}, &sandbox.Error{Op: "execute", Kind: sandbox.KindOf(ctx.Err()), Err: ctx.Err()}
 		}
 	}
@@ -406,7 +412,7 @@ func (s *Sessions) WriteStdin(_ context.Context, owner sandbox.Principal, id san
 	case data == nil:
 		x.closed = true
 	}
-	known := min(len(x.input)-int(offset), len(data)) //nolint:gosec // it is within the input
+	known := min(len(x.input)-int(offset), len(data)) //nolint:gosec // it is within what was written
 	x.input = append(x.input, data[known:]...)
 	s.stir(x)
 	return len(data), nil
