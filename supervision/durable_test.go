@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,7 @@ func dynasty(t *testing.T, backend sandbox.Backend, opts supervision.Options) *l
 
 func (l *lineage) start() {
 	l.t.Helper()
+	l.opts.Logger = slog.New(slog.NewTextHandler(l.t.Output(), nil))
 	store, err := ledger.Open(l.dir, ledger.Options{})
 	if err != nil {
 		l.t.Fatal(err)
@@ -253,12 +255,12 @@ func TestRestore_SandboxThatDiedMeanwhile(t *testing.T) {
 		}
 		backend.Delay("Adopt", 1, 2, time.Second) // who asks now waits
 		d.start()
+		if got := run(t, d.now, code("b", "print:y")); got.Created {
+			t.Error("a session whose sandbox lives was not taken over")
+		}
 		next := run(t, d.now, code("a", "print:fresh"))
 		if !next.Created || next.Session.Previous == nil || next.Session.Previous.Cause != sandbox.CauseAgentLost {
 			t.Errorf("got %+v", next.Session)
-		}
-		if got := run(t, d.now, code("b", "print:y")); got.Created {
-			t.Error("a session whose sandbox lives was not taken over")
 		}
 		x, err := d.now.Execution(t.Context(), "", started.ID)
 		if err != nil || x.Status != sandbox.ExecLost || x.Exit == nil || x.Exit.Cause != sandbox.CauseAgentLost || x.Exit.Evidence == "" {

@@ -313,7 +313,7 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
 	s.tellReady(sl)
 	askers := sl.askers
 	sl.askers = nil
-	snapshot, first := sl.snapshot(), true
+	snapshot, first := sl.snapshot(), !sl.restored
 	for _, a := range askers {
 		if a.open.hold.take(session, &sl.use) {
 			reply(c, a.pid, &opened{session: snapshot, created: first})
