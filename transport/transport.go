@@ -40,6 +40,7 @@ type Options struct {
 	MaxStreams      int              // open streams of events; default 4096
 	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
 	MaxTimeout      time.Duration    // that a call may name; default 1800 s
+	SoftLimit       time.Duration    // after which calls of MCP clients that shook hands answer early; default 45 s
 	DefaultTemplate string           // default "python"
 	DefaultFlavor   string           // default "small"
 	Templates       []string         // that calls may name; default: the built-in ones
@@ -112,7 +113,7 @@ func New(sessions Sessions, options Options) *Handler {
 	h.mcp = mcp.New(sessions, mcp.Options{
 		Logger: options.Logger, Version: options.Version, Status: http.HandlerFunc(h.status),
 		MaxBody: options.MaxBody, MaxCode: options.MaxCode, MaxCalls: options.MaxCalls, MaxSessions: options.MaxMCPSessions,
-		DefaultTimeout: options.DefaultTimeout, MaxTimeout: options.MaxTimeout,
+		DefaultTimeout: options.DefaultTimeout, MaxTimeout: options.MaxTimeout, SoftLimit: options.SoftLimit,
 		DefaultTemplate: options.DefaultTemplate, DefaultFlavor: options.DefaultFlavor,
 		Templates: options.Templates, Flavors: options.Flavors,
 		Volumes: options.Volumes, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout, ReadTimeout: options.ReadTimeout,

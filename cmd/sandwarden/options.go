@@ -80,6 +80,7 @@ func transportOptions(c config.Config, policy transport.Policy, logger *slog.Log
 		MaxCode:        int(c.CodeBytes),
 		DefaultTimeout: c.ExecutionTimeout,
 		MaxTimeout:     c.MaxExecutionTime,
+		SoftLimit:      c.SoftLimit,
 		DefaultFlavor:  c.DefaultFlavor,
 		ReadTimeout:    c.BodyTimeout,
 	}
