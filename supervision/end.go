@@ -16,7 +16,7 @@ func (s *state) stop(c actor.Context, m *stop) {
 	sl := s.names[m.ref]
 	switch {
 	case sl == nil:
-		c.Respond(notFound("stop", m.ref.Name))
+		c.Respond(s.absent("stop", m.ref.Name))
 	case sl.phase == waiting:
 		s.end(c, sl, sandbox.CauseKilled)
 		c.Respond(&stopped{})
@@ -184,6 +184,7 @@ func (s *state) settle(c actor.Context, sl *slot) {
 // drain ends everything, or all but the sandboxes of sessions.
 func (s *state) drain(c actor.Context, keep bool) {
 	s.closing, s.keeping = true, keep
+	s.shared.leaving.Store(keep)
 	s.opts.Logger.Info("sessions ending", "count", len(s.booked))
 	s.drainers = append(s.drainers, c.Sender())
 	for _, sl := range slices.Clone(s.queue) {

@@ -64,6 +64,9 @@ func (s *Sessions) locate(ctx context.Context, op string, owner sandbox.Principa
 		at.use.touch()
 		return place{at, at.session.Ledger()}, nil
 	}
+	if s.shared.leaving.Load() {
+		return place{}, shuttingDown(op, string(id))
+	}
 	record, err := s.store.Find(incarnation)
 	if err != nil || record.Info().Owner != owner {
 		if sandbox.KindOf(err) == sandbox.Other && err != nil {

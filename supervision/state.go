@@ -135,6 +135,10 @@ func (s *state) handle(c actor.Context, m message) {
 	case *stop:
 		s.stop(c, m)
 	case *list:
+		if s.keeping {
+			c.Respond(shuttingDown("list", ""))
+			return
+		}
 		c.Respond(s.list(m.owner))
 	case *find:
 		s.find(c, m)
@@ -174,13 +178,18 @@ func (s *state) handle(c actor.Context, m message) {
 func (s *state) find(c actor.Context, m *find) {
 	sl := s.names[m.ref]
 	if sl == nil || sl.phase == waiting {
-		c.Respond(notFound("find", m.ref.Name))
+		c.Respond(s.absent("find", m.ref.Name))
 		return
 	}
 	c.Respond(&found{sl.snapshot(), sl.session, &sl.use})
 }
 
-func notFound(op, name string) error {
+// absent is the answer of who asks for a session that has no name here. While
+// sessions are left to the next daemon, that does not say that there is none.
+func (s *state) absent(op, name string) error {
+	if s.keeping {
+		return shuttingDown(op, name)
+	}
 	return &sandbox.Error{
 		Op: op, ID: name, Kind: sandbox.NotFound,
 		Detail: "there is no session of that name", Remedy: "list the sessions to see which there are",
