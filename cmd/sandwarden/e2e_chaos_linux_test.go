@@ -323,7 +323,7 @@ func (w *worker) follow(ctx context.Context) {
 	key := fmt.Sprintf("%s-f%d", w.name, w.number)
 	out, _, _ := w.call("execute_command", arguments{
 		"session_id": w.name, "idempotency_key": key, "background": true,
-		"command": fmt.Sprintf("for i in $(seq 1 %d); do echo %s line $i; [ $((i %% 10)) = 0 ] && sleep 0.0%d; done; true", lines, key, 1+w.random.IntN(9)),
+		"command": fmt.Sprintf("exec 2>/dev/null; for i in $(seq 1 %d); do echo %s line $i; [ $((i %% 10)) = 0 ] && sleep 0.0%d; done; true", lines, key, 1+w.random.IntN(9)),
 	})
 	id, _ := out["execution_id"].(string)
 	if id == "" {
