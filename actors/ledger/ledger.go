@@ -114,11 +114,7 @@ func (l *Ledger) Append(entries []Entry) error {
 		l.buffer = data
 	}
 	last := &l.segments[len(l.segments)-1]
-	if n, err := l.file.Write(data); err != nil {
-		if n > 0 { // a part of an entry would hide what is written behind it
-			err = errors.Join(err, l.file.Truncate(last.size))
-		}
-		l.store.suspect()
+	if err := l.write(data, last.size); err != nil {
 		return fault("append", err)
 	}
 	for i := range entries {
@@ -127,6 +123,24 @@ func (l *Ledger) Append(entries []Entry) error {
 	}
 	l.store.grew(int64(len(data)))
 	return nil
+}
+
+// write writes all of data behind so many bytes of the last segment, or nothing.
+// What little must be said when the disk is full finds room in the reserve.
+func (l *Ledger) write(data []byte, size int64) error {
+	for {
+		n, err := l.file.Write(data)
+		if err == nil {
+			return nil
+		}
+		if n > 0 { // a part of an entry would hide what is written behind it
+			err = errors.Join(err, l.file.Truncate(size))
+		}
+		l.store.suspect()
+		if len(data) > reserved/4 || !l.store.spend() {
+			return err
+		}
+	}
 }
 
 // Conclude writes the end of a session that no actor looks after: of all that

@@ -76,6 +76,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 	}
 	s.total.Store(sizeOf(dir))
+	s.save()
 	return s, nil
 }
 
@@ -306,6 +307,7 @@ func (s *Store) look() {
 	before := s.lacking.Load()
 	switch {
 	case why == "":
+		s.save()
 		s.lacking.Store(nil)
 		if before != nil {
 			s.opts.Logger.Info("there is room for records again")
@@ -321,7 +323,23 @@ func (s *Store) floor(disk *unix.Statfs_t) uint64 {
 	return min(uint64(s.opts.FreeBytes/max(disk.Bsize, 1)), disk.Blocks/20) //nolint:gosec // neither is below 0
 }
 
-// suspect that a write failed for want of room, so that nobody has to try.
+// reserved is the size in bytes of a file whose room is given up when the disk is
+// full, so that the ends of executions can be written.
+const reserved = 1 << 20
+
+func (s *Store) reserve() string { return filepath.Join(s.dir, ".reserve") }
+
+// save takes room for the reserve, if there is none.
+func (s *Store) save() {
+	if _, err := os.Stat(s.reserve()); errors.Is(err, fs.ErrNotExist) {
+		_ = replace(s.reserve(), make([]byte, reserved)) // without it a full disk costs more
+	}
+}
+
+// spend gives the reserve up, and tells whether there was one.
+func (s *Store) spend() bool { return os.Remove(s.reserve()) == nil }
+
+// suspect notes that a write failed: room is looked for at the next question.
 func (s *Store) suspect() { s.looked.Store(0) }
 
 func noSpace(why string, err error) error {
