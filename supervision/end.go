@@ -103,7 +103,7 @@ func (s *state) bury(c actor.Context, sl *slot) {
 
 // discard takes away what was recorded of a session that never began.
 func (s *state) discard(sl *slot) {
-	if record := sl.record; record != nil {
+	if record := sl.record; record != nil && sl.session == nil {
 		sl.record = nil
 		go record.Discard()
 	}
