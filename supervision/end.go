@@ -97,7 +97,7 @@ func (s *state) bury(c actor.Context, sl *slot) {
 	go func() {
 		<-session.Settled()
 		live.Delete(id)
-		root.Send(self, &buried{sl})
+		root.Send(self, &buried{of: sl})
 	}()
 }
 
