@@ -18,6 +18,9 @@ type Call struct {
 	Template string
 	Flavor   string
 	Timeout  time.Duration
+
+	Execution string // that is asked for, where one is
+	Path      string // of the file that is asked for, where the session is there
 }
 
 // snippet is the contract's excerpt of code: its first 200 characters.
@@ -64,11 +67,7 @@ func ofKind(e *sandbox.Error, c *Call) *Fault {
 			Data:    data("CONFIGURATION_ERROR", "configuration", "high", "configuration"),
 		}
 	case sandbox.NotFound:
-		return &Fault{
-			Status: http.StatusNotFound, Code: InvalidParams,
-			Message: "Session not found: " + c.Session,
-			Data:    data("SESSION_NOT_FOUND_ERROR", "session", "low", "session", text("session_id", c.Session)),
-		}
+		return c.missing()
 	case sandbox.Exhausted:
 		return exhausted(e, c)
 	case sandbox.Timeout:
@@ -89,6 +88,25 @@ func ofKind(e *sandbox.Error, c *Call) *Fault {
 	case sandbox.Other:
 	}
 	return &Fault{Status: http.StatusInternalServerError, Code: Internal, Message: "Internal server error"}
+}
+
+// missing is the fault of something that is not there.
+func (c *Call) missing() *Fault {
+	f := &Fault{Status: http.StatusNotFound, Code: InvalidParams}
+	switch {
+	case c.Path != "":
+		f.Message = "File not found: " + c.Path
+		f.Remedy = "List the files to see what is there"
+		f.Data = data("FILE_NOT_FOUND_ERROR", "file", "low", "file", text("path", c.Path), text("session_id", c.Session))
+	case c.Execution != "":
+		f.Message = "Execution not found: " + c.Execution
+		f.Remedy = "List the executions of the session; old ones are not kept"
+		f.Data = data("EXECUTION_NOT_FOUND_ERROR", "execution", "low", "execution", text("execution_id", c.Execution))
+	default:
+		f.Message = "Session not found: " + c.Session
+		f.Data = data("SESSION_NOT_FOUND_ERROR", "session", "low", "session", text("session_id", c.Session))
+	}
+	return f
 }
 
 // said is what an error says to the client, or else the given text.

@@ -64,6 +64,16 @@ func suggestions(topic string) []string {
 			"Create a new session instead of trying to access the missing one",
 			"List available sessions to see what's currently active",
 		}
+	case "execution":
+		return []string{
+			"Verify the execution ID is correct",
+			"Check that the request has the token of whoever began the execution",
+		}
+	case "file":
+		return []string{
+			"Verify the path; a relative one begins at /work",
+			"Check that the file is in this session and not in another",
+		}
 	case "configuration":
 		return []string{
 			"Review all configuration settings",
