@@ -21,7 +21,7 @@ func (h *Handler) treeRoutes() {
 	}, h.readTree)
 	register(h, huma.Operation{
 		OperationID: "write-tree", Method: http.MethodPut, Path: tree, Tags: tags, DefaultStatus: http.StatusNoContent,
-		Summary: "Write a directory from tar", RequestBody: octets("The tar, which is not compressed"),
+		Summary: "Write a directory from tar", Description: "The directory must be there.", RequestBody: octets("The tar, which is not compressed"),
 		Responses: map[string]*huma.Response{"204": {Description: "No Content"}},
 	}, h.writeTree)
 }
