@@ -391,5 +391,5 @@ const namespaceVariable = "SANDWARDEN_IN_NAMESPACE"
 
 // elsewhere are names with our prefix that are read by others than the table.
 func elsewhere() []string {
-	return []string{configVariable, envFileVariable, namespaceVariable, "SANDWARDEN_TEST_STRICT"}
+	return []string{configVariable, envFileVariable, namespaceVariable, "SANDWARDEN_TEST_STRICT", "SANDWARDEN_URL", "SANDWARDEN_TOKEN"}
 }

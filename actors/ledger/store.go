@@ -320,7 +320,7 @@ func (s *Store) look() {
 
 // floor is what is to stay free, in blocks: on a small disk a twentieth.
 func (s *Store) floor(disk *unix.Statfs_t) uint64 {
-	return min(uint64(s.opts.FreeBytes/max(disk.Bsize, 1)), disk.Blocks/20) //nolint:gosec // neither is below 0
+	return min(uint64(s.opts.FreeBytes)/max(uint64(disk.Bsize), 1), disk.Blocks/20) //nolint:gosec // neither is below 0
 }
 
 // reserved is the size in bytes of a file whose room is given up when the disk is
