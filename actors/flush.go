@@ -38,6 +38,12 @@ func (j *journal) kick() {
 		j.kicked = false
 		j.mu.Unlock()
 		j.guarded(j.flush)
+		j.mu.Lock()
+		idle := j.pump == nil && !j.runs()
+		j.mu.Unlock()
+		if idle { // else the pump sees to it
+			j.ledger.Rest()
+		}
 	}()
 }
 
@@ -68,7 +74,9 @@ func (j *journal) flush() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.opts.Logger.Warn("the record of a session cannot be written", "err", err)
+		if sandbox.KindOf(err) != sandbox.NoSpace { // of which the store tells, once
+			j.opts.Logger.Warn("the record of a session cannot be written", "err", err)
+		}
 		j.unwritten(notes)
 		return
 	}

@@ -207,8 +207,8 @@ func (s *Store) keep(id string, l *Ledger) {
 
 // Archive puts the ledger with those of sessions that ended.
 func (l *Ledger) Archive() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.rest()
 	to := filepath.Join(l.store.dir, ended, l.info.ID)
 	if len(l.runs) == 0 { // there is nothing in it that anybody could ask for
@@ -220,7 +220,9 @@ func (l *Ledger) Archive() {
 		l.store.opts.Logger.Error("the record of a session could not be put aside", "session", l.info.Session, "err", err)
 		return
 	}
+	l.mu.Lock()
 	l.dir = to
+	l.mu.Unlock()
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()
 	l.store.keep(l.info.ID, l)
@@ -228,8 +230,8 @@ func (l *Ledger) Archive() {
 
 // Discard takes a ledger away whose session never began.
 func (l *Ledger) Discard() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.rest()
 	l.store.grew(-l.size())
 	_ = os.RemoveAll(l.dir)
