@@ -62,6 +62,7 @@ type Config struct {
 	OutputBytes          int64         `koanf:"limits.output_bytes"`
 	CodeBytes            int64         `koanf:"limits.code_bytes"`
 	BodyBytes            int64         `koanf:"limits.body_bytes"`
+	FileBytes            int64         `koanf:"limits.file_bytes"`
 	Queue                int           `koanf:"limits.queue"`
 	Commands             int           `koanf:"limits.commands"`
 	QueueWait            time.Duration `koanf:"limits.queue_wait"`
