@@ -64,6 +64,7 @@ type Config struct {
 	SoftLimit            time.Duration `koanf:"limits.answer_wait"`  // of a call before it answers "still running"
 	CodeBytes            int64         `koanf:"limits.code_bytes"`
 	BodyBytes            int64         `koanf:"limits.body_bytes"`
+	FileBytes            int64         `koanf:"limits.file_bytes"`
 	Queue                int           `koanf:"limits.queue"`
 	Commands             int           `koanf:"limits.commands"`
 	QueueWait            time.Duration `koanf:"limits.queue_wait"`
