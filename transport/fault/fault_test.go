@@ -69,8 +69,8 @@ func TestOf_NamesWhatWasAskedFor(t *testing.T) {
 	}{
 		"a session":            {sandbox.NotFound, fault.Call{Session: "s"}, "Session not found: s", ""},
 		"one that must be":     {sandbox.NotFound, fault.Call{Session: "s", Within: true}, "Session not found: s", "Run something in it first"},
-		"an execution":         {sandbox.NotFound, fault.Call{Execution: "x"}, "Execution not found: x", "get_execution"},
-		"a file":               {sandbox.NotFound, fault.Call{Session: "s", Path: "p"}, "File not found: p", "list_files"},
+		"an execution":         {sandbox.NotFound, fault.Call{Execution: "x"}, "Execution not found: x", "List the executions"},
+		"a file":               {sandbox.NotFound, fault.Call{Session: "s", Path: "p"}, "File not found: p", "List the files"},
 		"a key":                {sandbox.Conflict, fault.Call{Session: "s", Code: "x"}, "Conflict: ", "idempotency_key"},
 		"a file in the way":    {sandbox.Conflict, fault.Call{Session: "s", Path: "p"}, "Conflict: ", "another path"},
 		"an execution's state": {sandbox.Conflict, fault.Call{Execution: "x"}, "Conflict: ", "get_execution"},
