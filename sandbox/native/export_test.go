@@ -7,6 +7,15 @@ import "github.com/sandwarden/sandwarden/sandbox"
 // Hangup closes the daemon's connection to an agent, as its death would.
 func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Close() }
 
+// Abandon is Hangup by a daemon that is gone, and so does nothing more.
+func Abandon(x sandbox.Sandbox) error {
+	b := x.(*box)
+	b.mu.Lock()
+	b.ending = true
+	b.mu.Unlock()
+	return b.client.Close()
+}
+
 // Subordinate returns the ids that a file grants this user.
 func Subordinate(file string) (start, size int) {
 	r := subordinate(file)
