@@ -26,12 +26,12 @@ import (
 )
 
 // durable returns a place whose daemons leave their sessions to the next one.
-func durable(t *testing.T, environ ...string) *place {
+func durable(t *testing.T) *place {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		sandboxtest.Skip(t, "sandboxes of an ordinary user end with their daemon")
 	}
-	return newPlace(t, append([]string{"SANDWARDEN_SHUTDOWN_SESSIONS=keep"}, environ...)...)
+	return newPlace(t, "SANDWARDEN_SHUTDOWN_SESSIONS=keep")
 }
 
 // clear ends the sessions and then the daemon, and looks that nothing is left.
@@ -317,7 +317,7 @@ func (r *rebuilder) connect(ctx context.Context, s *server) (over bool, err erro
 	response, err := s.client.Do(request)
 	if err != nil {
 		<-time.After(20 * time.Millisecond)
-		return false, nil //nolint:nilerr // it comes back
+		return false, nil // it comes back
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -328,7 +328,7 @@ func (r *rebuilder) connect(ctx context.Context, s *server) (over bool, err erro
 	for {
 		e, err := from.next()
 		if err != nil {
-			return false, nil //nolint:nilerr // it was cut
+			return false, nil // it was cut
 		}
 		if e.Seq != r.last+1 || e.Type == "gap" {
 			return false, fmt.Errorf("%w: %+v follows event %d", errTold, e, r.last)
