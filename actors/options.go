@@ -17,6 +17,7 @@ type Options struct {
 	QueueWait time.Duration // the longest wait in the queue; 120 s
 
 	Timeout     time.Duration // of a run that names none; 300 s
+	CPULimit    time.Duration // processor time of a run; none when not above 0
 	OutputLimit int64         // bytes of text of one execution that an answer may hold; 4 MiB
 	SpillLimit  int64         // bytes of text kept of one execution on disk; 64 MiB
 	Rich        int           // rich results kept of one execution; 64

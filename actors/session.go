@@ -189,7 +189,7 @@ func newExecution(order Order, incarnation string, opts Options) *execution {
 		key: order.Key, detached: order.Detached || order.Key != "" || order.Background,
 		exec: sandbox.Exec{
 			Code: order.Code, Argv: order.Argv, Env: order.Env, Dir: order.Dir, Stdin: order.Stdin, Background: order.Background,
-			OutputLimit: opts.SpillLimit,
+			OutputLimit: opts.SpillLimit, CPU: opts.CPULimit,
 		},
 	}
 	x.handed, x.done = make(chan struct{}), make(chan struct{})

@@ -62,6 +62,7 @@ type Config struct {
 	OutputBytes          int64         `koanf:"limits.output_bytes"` // in one answer
 	SpillBytes           int64         `koanf:"limits.spill_bytes"`  // on disk
 	SoftLimit            time.Duration `koanf:"limits.answer_wait"`  // of a call before it answers "still running"
+	CPULimit             time.Duration `koanf:"limits.cpu_time"`     // of one execution; 0: none
 	CodeBytes            int64         `koanf:"limits.code_bytes"`
 	BodyBytes            int64         `koanf:"limits.body_bytes"`
 	FileBytes            int64         `koanf:"limits.file_bytes"`

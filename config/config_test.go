@@ -153,6 +153,7 @@ func TestLoad_Values(t *testing.T) {
 		"TLS":                     {args: []string{"--tls-cert", "/c", "--tls-key", "/k"}, got: func(c config.Config) any { return c.TLSCert + c.TLSKey }, want: "/c/k"},
 		"transport":               {args: []string{"--transport", "STDIO"}, got: func(c config.Config) any { return c.Transport }, want: "stdio"},
 		"clean":                   {args: []string{"--clean"}, got: func(c config.Config) any { return c.Clean }, want: true},
+		"processor time":          {file: "limits: {cpu_time: 90}", got: func(c config.Config) any { return c.CPULimit }, want: 90 * time.Second},
 		"principals":              {file: "limits: {sessions_per_principal: 3}", got: func(c config.Config) any { return c.SessionsPerPrincipal }, want: 3},
 		"level in any case":       {args: []string{"--log-level", "warning"}, got: func(c config.Config) any { return c.LogLevel }, want: slog.LevelWarn},
 		"size with a unit":        {environ: []string{"SANDWARDEN_LIMITS_OUTPUT_BYTES=8MiB"}, got: func(c config.Config) any { return c.OutputBytes }, want: int64(8 << 20)},

@@ -200,6 +200,10 @@ func ourSessions() []setting {
 			help: "seconds after which a call of a client that shook hands answers that the work still runs; less than such clients wait",
 		},
 		{
+			key: "limits.cpu_time", group: executions, rule: seconds(1, year), unset: "no limit",
+			help: "seconds of processor time that one execution may use, all its processes together",
+		},
+		{
 			key: "limits.code_bytes", group: executions, initial: "1MiB", rule: bytes(1<<10, 2<<20),
 			help: "largest piece of code",
 		},

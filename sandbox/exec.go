@@ -17,6 +17,7 @@ type Exec struct {
 	Stdin       bool          // a command's stdin stays open for WriteStdin
 	Background  bool          // its descendants may outlive it
 	Deadline    time.Duration // CLOCK_BOOTTIME at which it is interrupted; 0 is never
+	CPU         time.Duration // processor time that it may use; 0 is no limit
 	OutputLimit int64         // bytes kept of stdout and stderr together; what is beyond is counted
 }
 

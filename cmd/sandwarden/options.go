@@ -30,6 +30,7 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 			Commands:    c.Commands,
 			QueueWait:   c.QueueWait,
 			Timeout:     c.ExecutionTimeout,
+			CPULimit:    c.CPULimit,
 			OutputLimit: c.OutputBytes,
 			SpillLimit:  c.SpillBytes,
 			CallLimit:   c.RequestTimeout,

@@ -59,11 +59,23 @@ func (c *Client) Hello(ctx context.Context) (int, error) {
 	return int(r.GetVersion()), nil
 }
 
-// Start implements [sandbox.Sandbox].
+// cpuSince is the version of the protocol that has a limit on processor time.
+const cpuSince = 3
+
+// Start implements [sandbox.Sandbox]. An agent of an earlier daemon may not
+// know the limit on processor time, and would run without: Kind Unsupported.
 func (c *Client) Start(ctx context.Context, x sandbox.Exec) error {
+	if x.CPU > 0 && c.version.Load() < cpuSince {
+		return &sandbox.Error{
+			Op: "start", ID: string(c.id), Kind: sandbox.Unsupported,
+			Detail: "this session is of an earlier version of the server, which could not limit processor time",
+			Remedy: "begin a new session",
+		}
+	}
 	_, err := c.call.Start(ctx, &wire.StartRequest{
 		Id: string(x.ID), Code: x.Code, Argv: x.Argv, Env: x.Env, Dir: x.Dir, Stdin: x.Stdin,
 		Background: x.Background, Deadline: int64(x.Deadline), OutputLimit: x.OutputLimit, RequestId: x.Request,
+		CpuLimit: int64(x.CPU),
 	})
 	return c.fault("start", err)
 }
@@ -174,7 +186,8 @@ func exitOf(e *wire.Exit) *sandbox.Exit {
 // causeOf believes an agent the causes that are its to know.
 func causeOf(word string) sandbox.Cause {
 	switch c := sandbox.Cause(word); c { //nolint:exhaustive // the others are not an agent's to say
-	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed, sandbox.CausePids:
+	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp,
+		sandbox.CauseCrashed, sandbox.CausePids, sandbox.CauseDisk:
 		return c
 	default:
 		return sandbox.CauseCrashed

@@ -75,8 +75,9 @@ func checkFrame(t *testing.T, f *sandbox.Frame, seq uint64) {
 func checkExit(t *testing.T, x *sandbox.Exit) {
 	t.Helper()
 	switch x.Cause {
-	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp, sandbox.CauseCrashed, sandbox.CausePids:
-	case sandbox.CauseOOM, sandbox.CauseCPUTimeout, sandbox.CauseDisk, sandbox.CauseEvicted, sandbox.CauseIdle,
+	case sandbox.CauseNone, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CauseKilled, sandbox.CauseSeccomp,
+		sandbox.CauseCrashed, sandbox.CausePids, sandbox.CauseDisk:
+	case sandbox.CauseOOM, sandbox.CauseEvicted, sandbox.CauseIdle,
 		sandbox.CauseShutdown, sandbox.CauseAgentLost, sandbox.CauseHostMemory, sandbox.CauseExpired:
 		t.Errorf("an agent is believed the cause %q", x.Cause)
 	default:

@@ -172,7 +172,7 @@ func (x *box) explain(exit *sandbox.Exit) {
 			x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
 		}
 	}
-	if more && exit.Code != 0 && exit.Cause != sandbox.CauseWallTimeout {
+	if more && exit.Code != 0 && exit.Cause != sandbox.CauseWallTimeout && exit.Cause != sandbox.CauseCPUTimeout {
 		exit.Cause = memoryCause(own)
 		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.record.Memory)
 		if !own {

@@ -2,7 +2,14 @@
 
 package native
 
-import "github.com/sandwarden/sandwarden/sandbox"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+)
+
+// KillAgent implements [sandboxtest.AgentKiller].
+func (x *box) KillAgent() error { return x.signalAgent(unix.SIGKILL) }
 
 // Hangup closes the daemon's connection to an agent, as its death would.
 func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Close() }

@@ -31,6 +31,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) sandbox.Backend) {
 				Skip(t, "the template cannot be used here: %v", status.Err)
 			}
 			testTemplate(t, b, status.Template)
+			t.Run("causes", func(t *testing.T) { testCauses(t, b, status.Template) })
 		})
 	}
 	if err := b.Close(t.Context()); err != nil {

@@ -5,7 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,23 +42,39 @@ func TestOf_EveryKind(t *testing.T) {
 	}
 }
 
-// Every cause of death has words of its own, and something to do about it.
-func TestOfExit_EveryCause(t *testing.T) {
-	seen := make(map[string]sandbox.Cause)
-	for _, cause := range []sandbox.Cause{
-		sandbox.CauseOOM, sandbox.CauseWallTimeout, sandbox.CauseCPUTimeout, sandbox.CausePids, sandbox.CauseDisk, sandbox.CauseSeccomp,
-		sandbox.CauseEvicted, sandbox.CauseIdle, sandbox.CauseCrashed, sandbox.CauseKilled, sandbox.CauseShutdown, sandbox.CauseAgentLost,
-		sandbox.CauseHostMemory, "of tomorrow",
+// Every cause of death has words of its own, and something to do about it: of
+// code, of commands, and where the session ended around the work.
+func TestEveryCause(t *testing.T) {
+	causes := allCauses(t)
+	for what, told := range map[string]func(sandbox.Cause) *fault.Fault{
+		"code": func(c sandbox.Cause) *fault.Fault {
+			return fault.OfExit(sandbox.Exit{Code: 1, Cause: c, Evidence: "seen"}, &fault.Call{Code: "x", Timeout: time.Second})
+		},
+		"a command": func(c sandbox.Cause) *fault.Fault {
+			return fault.OfExit(sandbox.Exit{Code: 1, Cause: c, Evidence: "seen"}, &fault.Call{Command: "ls", Timeout: time.Second})
+		},
+		"a session": func(c sandbox.Cause) *fault.Fault {
+			return fault.Of(&sandbox.Error{Kind: sandbox.Stopped, Cause: c}, nil)
+		},
 	} {
-		f := fault.OfExit(sandbox.Exit{Cause: cause, Evidence: "seen"}, &fault.Call{Code: "x", Timeout: time.Second})
-		if f == nil || f.Remedy == "" || f.Cause != cause || f.Evidence != "seen" || f.Data == nil || len(f.Data.Suggestions) == 0 {
-			t.Errorf("%s: %+v", cause, f)
-			continue
+		seen := make(map[string]sandbox.Cause)
+		for _, cause := range causes {
+			f := told(cause)
+			if f == nil || f.Message == "" || f.Remedy == "" || f.Data == nil || len(f.Data.Suggestions) == 0 {
+				t.Errorf("%s, %s: %+v", what, cause, f)
+				continue
+			}
+			if strings.Contains(f.Message, "("+string(cause)+")") {
+				t.Errorf("%s, %s has no words: %s", what, cause, f.Message)
+			}
+			if other, twice := seen[f.Message]; twice {
+				t.Errorf("%s: %s and %s are told alike: %s", what, cause, other, f.Message)
+			}
+			seen[f.Message] = cause
 		}
-		if other, twice := seen[f.Message]; twice {
-			t.Errorf("%s and %s are told alike: %s", cause, other, f.Message)
-		}
-		seen[f.Message] = cause
+	}
+	if f := fault.OfExit(sandbox.Exit{Cause: "of tomorrow"}, &fault.Call{Code: "x"}); f.Remedy == "" || !strings.Contains(f.Message, "of tomorrow") {
+		t.Errorf("a cause that is not known yet is %+v", f)
 	}
 	if f := fault.OfExit(sandbox.Exit{Code: 1}, &fault.Call{}); f != nil {
 		t.Errorf("an exit by itself is %+v", f)
@@ -84,6 +105,37 @@ func TestOf_NamesWhatWasAskedFor(t *testing.T) {
 			t.Errorf("%s: the remedy is not what is suggested first: %v", name, f.Data.Suggestions)
 		}
 	}
+}
+
+// allCauses reads the causes from where they are named, so that none is
+// forgotten here.
+func allCauses(t *testing.T) []sandbox.Cause {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../sandbox/sandbox.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var causes []sandbox.Cause
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == "Cause" {
+			word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if word != "" { // that of what ended by itself
+				causes = append(causes, sandbox.Cause(word))
+			}
+		}
+		return true
+	})
+	if !slices.Contains(causes, sandbox.CauseExpired) || len(causes) < 14 {
+		t.Fatalf("found the causes %v", causes)
+	}
+	return causes
 }
 
 func TestSnippet(t *testing.T) {

@@ -49,6 +49,7 @@ func (g *Guest) runCommand(x *execution, r *wire.StartRequest) error {
 		return nil
 	}
 	x.arm(c.signal, r.GetDeadline())
+	x.limitCPU(c.group)
 	go g.seeOff(x, c, r.GetBackground())
 	return nil
 }
@@ -124,6 +125,7 @@ func (g *Guest) seeOff(x *execution, c *command, background bool) {
 		t.close()
 	}
 	exit := exitOf(e)
+	blameCall(exit)
 	blameTasks(exit, refusals)
 	x.finish(exit)
 }

@@ -5,7 +5,6 @@ package guest
 import (
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,25 +22,34 @@ const displayLimit = 4 << 20
 // An execution is one run, from its start to the acknowledgement of its last
 // frame.
 type execution struct {
-	id    string
-	out   *ring
-	limit int64
-	began time.Time
+	id         string
+	out        *ring
+	limit      int64
+	cpu        time.Duration // limit of processor time; 0 is none
+	began      time.Time
+	fullBefore bool // there was no room for files when it began
 
-	mu      sync.Mutex
-	kept    int64 // bytes of output
-	shown   int64 // bytes of rich results
-	dropped int64
-	cause   sandbox.Cause // why we ended it, if we did
-	signal  func(sandbox.Signal)
-	pending sandbox.Signal // asked for before there was a process
-	alarm   *time.Timer    // the deadline, then the end of the grace
-	stdin   *input
-	ended   bool
+	mu         sync.Mutex
+	kept       int64 // bytes of output
+	shown      int64 // bytes of rich results
+	dropped    int64
+	cause      sandbox.Cause // why we ended it, if we did
+	evidence   string        // what was seen, with cause
+	complained bool          // of a full disk
+	signal     func(sandbox.Signal)
+	pending    sandbox.Signal // asked for before there was a process
+	alarm      *time.Timer    // the deadline
+	watch      *time.Timer    // the next look at the processor time
+	grace      *time.Timer    // from the interrupt to the kill
+	stdin      *input
+	ended      bool
 }
 
 func newExecution(r *wire.StartRequest, out *ring) *execution {
-	return &execution{id: r.GetId(), out: out, limit: r.GetOutputLimit(), began: time.Now()}
+	return &execution{
+		id: r.GetId(), out: out, limit: r.GetOutputLimit(), cpu: time.Duration(r.GetCpuLimit()),
+		began: time.Now(), fullBefore: whatIsFull() != "",
+	}
 }
 
 // write keeps what the limit allows, as frames of one stream, and counts the
@@ -51,6 +59,7 @@ func (x *execution) write(stream wire.Stream, data []byte) {
 	keep := min(int64(len(data)), max(x.limit-x.kept, 0))
 	x.kept += keep
 	x.dropped += int64(len(data)) - keep
+	x.complained = x.complained || stream == wire.Stream_STDERR && complainsOfRoom(data)
 	x.mu.Unlock()
 	if keep > 0 {
 		x.out.push(&wire.Frame{Exec: x.id, Stream: stream, Data: append([]byte(nil), data[:keep]...)})
@@ -86,21 +95,62 @@ func (x *execution) arm(signal func(sandbox.Signal), deadline int64) {
 	}
 }
 
-// expire interrupts the execution at its deadline, and kills it when the grace
-// is over.
+// expire ends the execution at its deadline.
 func (x *execution) expire() {
+	x.overrun(sandbox.CauseWallTimeout, fmt.Sprintf("it ran for %v and was not done at its deadline", rounded(time.Since(x.began))))
+}
+
+// limitCPU lets the execution use its limit of processor time, from now on, by
+// the processes of a group.
+func (x *execution) limitCPU(g *group) {
+	if x.cpu <= 0 {
+		return
+	}
+	m := newMeter(g)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		x.watch = time.AfterFunc(pause(x.cpu), func() { x.readMeter(m) })
+	}
+}
+
+// readMeter ends the execution when it has used too much, or else looks again
+// later.
+func (x *execution) readMeter(m *meter) {
+	used := m.used()
+	if used > x.cpu {
+		x.overrun(sandbox.CauseCPUTimeout, fmt.Sprintf("it used %v of processor time, and %v is allowed", rounded(used), x.cpu))
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		x.watch.Reset(pause(x.cpu - used))
+	}
+}
+
+// overrun interrupts the execution, which is over a limit, and kills it when the
+// grace is over.
+func (x *execution) overrun(cause sandbox.Cause, evidence string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended {
 		return
 	}
 	if x.cause == "" {
-		x.cause = sandbox.CauseWallTimeout
-		x.alarm = time.AfterFunc(interruptGrace, x.expire)
+		x.cause, x.evidence = cause, evidence
+		x.grace = time.AfterFunc(interruptGrace, func() { x.overrun(cause, evidence) })
 		go x.signal(sandbox.Interrupt)
 		return
 	}
 	go x.signal(sandbox.Kill)
+}
+
+// overran reports whether the execution was ended for being over a limit.
+func (x *execution) overran() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.cause == sandbox.CauseWallTimeout || x.cause == sandbox.CauseCPUTimeout
 }
 
 // send signals the execution on request. Killing names its cause.
@@ -108,7 +158,7 @@ func (x *execution) send(s sandbox.Signal) {
 	x.mu.Lock()
 	signal, ended := x.signal, x.ended
 	if x.cause == "" && !ended {
-		x.cause = sandbox.CauseKilled
+		x.cause, x.evidence = sandbox.CauseKilled, "the signal that was asked for: "+string(s)
 	}
 	if signal == nil {
 		x.pending = s
@@ -119,8 +169,8 @@ func (x *execution) send(s sandbox.Signal) {
 	}
 }
 
-// finish puts the last frame out. The code and the evidence come from the
-// caller; causes and counts from here.
+// finish puts the last frame out. The code and what was seen come from the
+// caller; why we ended it, and counts, from here.
 func (x *execution) finish(exit *wire.Exit) {
 	x.mu.Lock()
 	if x.ended {
@@ -128,15 +178,20 @@ func (x *execution) finish(exit *wire.Exit) {
 		return
 	}
 	x.ended = true
-	if x.alarm != nil {
-		x.alarm.Stop()
+	for _, timer := range []*time.Timer{x.alarm, x.watch, x.grace} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	if x.cause != "" && (exit.GetCode() != 0 || exit.GetCause() != "") {
 		exit.Cause = string(x.cause)
+		exit.Evidence = together(x.evidence, exit.GetEvidence())
 	}
 	exit.Dropped = x.dropped
 	exit.Duration = int64(time.Since(x.began))
+	complained := x.complained
 	x.mu.Unlock()
+	x.blameDisk(exit, complained)
 	x.closeInput()
 	x.out.pushEnd(&wire.Frame{Exec: x.id, Exit: exit})
 }
@@ -166,29 +221,8 @@ func (x *execution) running() bool {
 	return !x.ended
 }
 
-// exitOf tells a process's ending as an exit.
-func exitOf(e ending) *wire.Exit {
-	exit := &wire.Exit{Code: int32(e.status.ExitStatus()), Cpu: int64(e.cpu), PeakBytes: e.peak}
-	if e.status.Signaled() {
-		s := e.status.Signal()
-		exit.Code = 128 + int32(s)
-		exit.Evidence = "ended by signal " + unix.SignalName(s)
-		if s == syscall.SIGSYS {
-			exit.Cause = string(sandbox.CauseSeccomp)
-			exit.Evidence = "ended by SIGSYS: a forbidden system call"
-		}
-	}
-	return exit
-}
-
-// blameTasks names the cause of a failure during which the kernel refused to
-// start processes.
-func blameTasks(exit *wire.Exit, refusals int) {
-	if refusals > 0 && exit.GetCode() != 0 && exit.GetCause() == "" {
-		exit.Cause = string(sandbox.CausePids)
-		exit.Evidence = fmt.Sprintf("%d times a process could not be started: the sandbox has its limit of tasks", refusals)
-	}
-}
+// rounded is a time as people read it.
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
 func boottime() time.Duration {

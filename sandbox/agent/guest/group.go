@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type groups struct {
 // A group is what the processes of one execution have in common.
 type group struct {
 	name   string
+	before int      // refusals that the parent had counted
 	folder *os.File // the parent; nil when the group is a mark
 	tasks  *os.File // v1: takes threads
 	procs  *os.File // takes processes
@@ -44,6 +46,7 @@ func (g *groups) make() *group {
 		return x
 	}
 	x.folder = g.folder
+	x.before = refusals(int(x.folder.Fd()), "pids.events")
 	x.procs = x.open("cgroup.procs", unix.O_WRONLY)
 	x.tasks = x.open("tasks", unix.O_WRONLY)
 	if x.procs == nil {
@@ -75,35 +78,61 @@ func (x *group) end() {
 		x.write("pids.max", "0")
 		x.write("cgroup.kill", "1") // v2; elsewhere there is no such file
 	}
-	for range 500 {
-		pids := x.pids()
-		if len(pids) == 0 {
-			break
-		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		unixPause(2 * time.Millisecond)
-	}
+	killAll(x.pids)
 	if x.folder != nil {
 		x.remove()
 	}
 }
 
+// endSince kills what was started in the group from a time of CLOCK_BOOTTIME on.
+// No process can be started meanwhile.
+func (x *group) endSince(began time.Duration) {
+	if x.folder != nil {
+		x.write("pids.max", "0")
+		defer x.write("pids.max", "max")
+	}
+	killAll(func() []int {
+		return slices.DeleteFunc(x.pids(), func(pid int) bool {
+			t, _, _, ok := timesOf(pid)
+			return !ok || t.start < uint64(began/tick)
+		})
+	})
+}
+
+// killAll kills what pids lists until that is nothing.
+func killAll(pids func() []int) {
+	for range 500 {
+		left := pids()
+		if len(left) == 0 {
+			return
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		unixPause(2 * time.Millisecond)
+	}
+}
+
 // refusals returns how many times the kernel refused to start a process in the
 // group, for want of tasks. It is to be read before the end, which refuses too
-// and takes the count along.
+// and takes the count along. From Linux 6.11 on, v2 counts where the limit is,
+// which is the parent: then two executions that go on together are told of both.
 func (x *group) refusals() int {
 	if x.folder == nil {
 		return 0
 	}
-	f := x.open("pids.events", unix.O_RDONLY)
-	if f == nil {
+	fd := int(x.folder.Fd())
+	return refusals(fd, x.name+"/pids.events") + refusals(fd, "pids.events") - x.before
+}
+
+func refusals(folder int, file string) int {
+	fd, err := unix.Openat(folder, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
 		return 0
 	}
-	defer func() { _ = f.Close() }()
+	defer func() { _ = unix.Close(fd) }()
 	text := make([]byte, 64)
-	n, _ := f.Read(text)
+	n, _ := unix.Read(fd, text)
 	var hits int
 	_, _ = fmt.Sscanf(string(text[:max(n, 0)]), "max %d", &hits)
 	return hits

@@ -7,7 +7,9 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 
+	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
@@ -167,9 +169,13 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 // noInterpreter is the exit of code for which no interpreter came up.
 func (g *Guest) noInterpreter(k *interpreter, err error) *wire.Exit {
 	if k == nil {
-		return &wire.Exit{Code: 1, Cause: "crashed", Evidence: "the interpreter could not be started: " + err.Error()}
+		cause := sandbox.CauseCrashed
+		if errors.Is(err, syscall.EAGAIN) {
+			cause = sandbox.CausePids
+		}
+		return &wire.Exit{Code: 1, Cause: string(cause), Evidence: "the interpreter could not be started: " + err.Error()}
 	}
-	exit := k.lost()
+	exit := k.lost(0)
 	exit.StateLost = false // there was none yet
 	k.close()
 	return exit

@@ -24,15 +24,16 @@ const startLimit = 60 * time.Second
 // runs. What it says is the tenant's word: bounded by [kernel.Conn], believed
 // by nobody else.
 type interpreter struct {
-	pid    int
-	conn   *kernel.Conn
-	file   *os.File
-	group  *group
-	taps   [2]*tap
-	ended  <-chan ending
-	gone   chan struct{} // closed when the process has ended
-	ending ending        // set before gone is closed
-	runs   int
+	pid     int
+	conn    *kernel.Conn
+	file    *os.File
+	group   *group
+	taps    [2]*tap
+	ended   <-chan ending
+	gone    chan struct{} // closed when the process has ended
+	ending  ending        // set before gone is closed, as is refused
+	refused int           // times that a process of its group could not be started
+	runs    int
 
 	between budget // of output between two runs
 
@@ -104,6 +105,7 @@ func (g *Guest) startInterpreter(first *execution, deadline int64) (*interpreter
 // watch notes the end of the process, and ends what it left behind.
 func (k *interpreter) watch() {
 	k.ending = <-k.ended
+	k.refused = k.group.refusals()
 	signalGroup(k.pid, syscall.SIGKILL)
 	k.group.end()
 	close(k.gone)
@@ -190,6 +192,8 @@ func (k *interpreter) alive() bool {
 // run runs code as x and returns how it ended. lost: the process is gone.
 func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool) {
 	cpu, refusals := cpuTime(k.pid), k.group.refusals()
+	began := boottime()
+	x.limitCPU(k.group)
 	k.runs++
 	id := strconv.Itoa(k.runs)
 	done, err := k.converse(x, id, code)
@@ -197,7 +201,9 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 		x.write(wire.Stream_STDERR, []byte(err.Error()+"\n"))
 		done = &kernel.Done{}
 	} else if err != nil {
-		return k.lost(), true
+		exit = k.lost(refusals)
+		exit.Cpu = max(exit.GetCpu()-int64(cpu), 0)
+		return exit, true
 	}
 	k.mu.Lock()
 	k.answered = true
@@ -212,7 +218,11 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	exit = exitOfDone(done)
 	exit.Cpu = int64(cpuTime(k.pid) - cpu)
 	if exit.GetCode() != 0 {
+		blameCall(exit)
 		blameTasks(exit, k.group.refusals()-refusals)
+	}
+	if x.overran() || exit.GetCause() == string(sandbox.CausePids) { // what it started would go on at the cost of the next
+		k.group.endSince(began)
 	}
 	return exit, false
 }
@@ -245,7 +255,8 @@ const maxWrong = 16
 var errWrong = errors.New("the interpreter says what nobody asked")
 
 // lost tells how a run ended whose interpreter went away, or spoke nonsense.
-func (k *interpreter) lost() *wire.Exit {
+// refusals is how often its group could not start a process before the run.
+func (k *interpreter) lost(refusals int) *wire.Exit {
 	timer := time.NewTimer(interruptGrace)
 	defer timer.Stop()
 	select {
@@ -259,14 +270,16 @@ func (k *interpreter) lost() *wire.Exit {
 	}
 	exit := exitOf(k.ending)
 	exit.StateLost = true
-	if exit.Cause == "" {
-		exit.Cause = string(sandbox.CauseCrashed)
-	}
-	if exit.Evidence == "" {
+	if exit.GetEvidence() == "" {
 		exit.Evidence = "the interpreter ended with status " + strconv.Itoa(int(exit.GetCode()))
 	}
 	if exit.GetCode() == 0 {
 		exit.Code = 1
+	}
+	blameCall(exit)
+	blameTasks(exit, k.refused-refusals)
+	if exit.GetCause() == "" {
+		exit.Cause = string(sandbox.CauseCrashed)
 	}
 	return exit
 }

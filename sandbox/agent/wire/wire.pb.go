@@ -265,6 +265,7 @@ type StartRequest struct {
 	Deadline      int64                  `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`                          // nanoseconds of CLOCK_BOOTTIME; 0 is never
 	OutputLimit   int64                  `protobuf:"varint,9,opt,name=output_limit,json=outputLimit,proto3" json:"output_limit,omitempty"` // bytes
 	RequestId     string                 `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // of the request that it is for; since version 2
+	CpuLimit      int64                  `protobuf:"varint,11,opt,name=cpu_limit,json=cpuLimit,proto3" json:"cpu_limit,omitempty"`         // nanoseconds of processor time; 0 is no limit; since version 3
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +368,13 @@ func (x *StartRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *StartRequest) GetCpuLimit() int64 {
+	if x != nil {
+		return x.CpuLimit
+	}
+	return 0
 }
 
 type StartReply struct {
@@ -1616,7 +1624,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\"&\n" +
 	"\n" +
 	"HelloReply\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"\xfe\x01\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\"\x9b\x02\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
@@ -1631,7 +1639,8 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\foutput_limit\x18\t \x01(\x03R\voutputLimit\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\n" +
-	" \x01(\tR\trequestId\"\f\n" +
+	" \x01(\tR\trequestId\x12\x1b\n" +
+	"\tcpu_limit\x18\v \x01(\x03R\bcpuLimit\"\f\n" +
 	"\n" +
 	"StartReply\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
