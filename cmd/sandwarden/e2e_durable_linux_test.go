@@ -128,6 +128,21 @@ func TestTerm_KeepsSessions(t *testing.T) {
 	second.clear(t)
 }
 
+// A session's directory is where its kernel begins and its commands run.
+func TestSession_WorkingDirectory(t *testing.T) {
+	s := serve(t)
+	var made map[string]any
+	if err := s.post(t.Context(), "/v1/sessions", []byte(`{"session_id":"d","working_directory":"/tmp"}`), &made); err != nil || made["working_directory"] != "/tmp" {
+		t.Fatalf("%v, %v", made, err)
+	}
+	if got := s.run(t, "d", "import os\nprint(os.getcwd())"); got != "/tmp" {
+		t.Errorf("code runs in %q", got)
+	}
+	if got := s.text(t, "execute_command", arguments{"session_id": "d", "command": "pwd"}); got != "/tmp" {
+		t.Errorf("a command runs in %q", got)
+	}
+}
+
 // What was running when no daemon was there waits with a full ring, and nothing
 // of what it wrote is missing.
 func TestKill_AFullRingWaits(t *testing.T) {
