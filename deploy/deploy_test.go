@@ -173,6 +173,7 @@ func TestUnit(t *testing.T) {
 		"Type": "notify", "KillMode": "process", "Delegate": "yes", "Restart": "always", "RestartSec": "10", "Alias": "sandwarden.service",
 		"ExecReload": "/bin/kill -HUP $MAINPID", "EnvironmentFile": "-/etc/mcp-server/environment", "SyslogIdentifier": "mcp-server",
 		"ExecStart": "/usr/local/bin/mcp_server", "LogsDirectory": "mcp-server", "StateDirectory": "sandwarden", "RuntimeDirectory": "sandwarden",
+		"RuntimeDirectoryPreserve": "yes", // sandboxes that outlive a restart have their sockets in it
 	} {
 		if got := unit(t, key); len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %q", key, got, want)

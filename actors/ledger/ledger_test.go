@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -454,4 +455,29 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// All that is written of a short execution, each with an id of its own: what is
+// asked for, and later what came of it.
+func BenchmarkAppend_Execution(b *testing.B) {
+	b.Run("one log", func(b *testing.B) {
+		l := create(b, open(b, b.TempDir(), ledger.Options{}))
+		for n := 0; b.Loop(); n++ {
+			x := sandbox.ExecID(strconv.Itoa(n))
+			add(b, l, accepted(x, ""), started(x))
+			add(b, l, output(x, sandbox.Stdout, 1, []byte("some text\n")), finished(x, 2))
+			if n%100 == 0 { // as a session does when nothing runs for a while
+				l.Rest()
+			}
+		}
+	})
+	b.Run("two files", func(b *testing.B) { // the record and the output
+		dir, record, text := b.TempDir(), make([]byte, 300), []byte("some text\n")
+		for n := 0; b.Loop(); n++ {
+			name := filepath.Join(dir, strconv.Itoa(n))
+			if err := errors.Join(os.WriteFile(name+".json", record, 0o600), os.WriteFile(name+".out", text, 0o600)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -144,18 +144,44 @@ func TestReadme_CurlLines(t *testing.T) {
 		`^\{"session_id":"live",.*"events":"/v1/sessions/live/events"`,
 		`^: stream open\n\nid: 1\nevent: session.ready\ndata: \{"seq":1,.*"session_id":"live"`,
 		`^\{"jsonrpc":"2.0","id":1,"result":\{"content":\[\{"type":"text","text":"0\\n1\\n2\\n3\\n4"\}\],"isError":false,"session_id":"live",.*"session_created":false`,
+		`^\{"execution_id":"[0-9a-f]+","session_id":"demo",.*"idempotency_key":"count-1","status":"running"`,
+		`^\{"execution_id":.*"status":"running"`,
+		`^\{"execution_id":.*"status":"running".*"output":\{"total":1`,
+		`^\{"chunks":\[\{"stream":"stdout","text":".*"from":10,`,
+		`^: stream open\n\nid: \d+\nevent: execution.started`,
+		`^$`,
+		`^\{"path":"/work/data.csv","type":"file","size":3,`,
+		`^a,b$`,
+		`^\{"files":\[\{"path":"data.csv",`,
 	}
 	lines := curlLines(string(text))
 	if len(lines) != len(wants) {
 		t.Fatalf("the README has %d curl lines, this test knows %d:\n%s", len(lines), len(wants), strings.Join(lines, "\n"))
 	}
 	for i, want := range wants {
-		line := lines[i]
+		line, _, _ := strings.Cut(lines[i], " #")
+		if strings.Contains(line, "$ID") {
+			line = strings.ReplaceAll(line, "$ID", s.newest(t, "demo"))
+		}
 		if strings.Contains(line, "-sN") { // it goes on for good
 			line = strings.Replace(line, "-sN", "-sN --max-time 2", 1) + " || true"
 		}
 		s.curl(t, line, want)
 	}
+}
+
+// newest is the id of what was run last in a session.
+func (s *server) newest(t *testing.T, session string) string {
+	t.Helper()
+	var got struct {
+		Executions []struct {
+			ID string `json:"execution_id"`
+		}
+	}
+	if err := json.Unmarshal(jsonOf(t, s.members(t, "get_execution", arguments{"session_id": session})), &got); err != nil || len(got.Executions) == 0 {
+		t.Fatalf("%s has run nothing: %v", session, err)
+	}
+	return got.Executions[0].ID
 }
 
 // curlLines returns the commands of a text's fenced blocks that begin with curl.

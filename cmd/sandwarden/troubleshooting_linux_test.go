@@ -71,7 +71,7 @@ func (o *operator) replace(text string) string {
 func newOperator(t *testing.T) *operator {
 	t.Helper()
 	wantCurl(t)
-	p := newPlace(t)
+	p := newPlace(t, "SANDWARDEN_SHUTDOWN_SESSIONS=keep")
 	for _, tool := range []string{"pgrep", "ps", "openssl", "python3"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			sandboxtest.Skip(t, "there is no %s", tool)
@@ -98,7 +98,7 @@ func newOperator(t *testing.T) *operator {
 	o.environ = append(o.environ, "MCP_SERVER_PORT="+o.port)
 	t.Cleanup(func() {
 		if pid := o.daemon(); pid > 0 { // the test failed
-			_ = syscall.Kill(pid, syscall.SIGTERM)
+			_ = syscall.Kill(pid, syscall.SIGINT)
 			eventually(t, "the daemon ends", func() bool { return o.daemon() == 0 })
 		}
 	})
