@@ -43,6 +43,7 @@ var uses = map[string][]string{
 var homes = map[string][]string{
 	"github.com/asynkron/protoactor-go":       {"actors", "supervision"},
 	"github.com/mark3labs/mcp-go":             {"bench", "transport"},
+	"github.com/danielgtaylor/huma":           {"transport"},
 	"github.com/prometheus/client_golang":     {"transport"},
 	"github.com/knadh/koanf":                  {"config"},
 	"github.com/go-viper/mapstructure":        {"config"},

@@ -17,6 +17,9 @@ type note struct {
 // maxNoted bounds the notes that wait for a disk that does not take them.
 const maxNoted = 4096
 
+// retryEvery is how long after a failure to write the next try is.
+const retryEvery = time.Second
+
 // note adds a note, with the time. It is called with the mutex held.
 func (j *journal) note(n note) {
 	n.entry.Event.Time, n.entry.Event.Session = time.Now(), j.name
@@ -34,8 +37,20 @@ func (j *journal) kick() {
 		j.mu.Lock()
 		j.kicked = false
 		j.mu.Unlock()
-		j.flush()
+		j.guarded(j.flush)
+		j.mu.Lock()
+		idle := j.pump == nil && !j.runs()
+		j.mu.Unlock()
+		if idle { // else the pump sees to it
+			j.ledger.Rest()
+		}
 	}()
+}
+
+// guarded lets work of a goroutine panic without the daemon: no supervisor sees
+// it.
+func (j *journal) guarded(work func()) {
+	_ = Caught(j.opts.Logger, func() error { work(); return nil }) // it was logged
 }
 
 // flush writes what was noted into the ledger, and then tells it: to the logs,
@@ -59,7 +74,9 @@ func (j *journal) flush() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.opts.Logger.Warn("the record of a session cannot be written", "err", err)
+		if sandbox.KindOf(err) != sandbox.NoSpace { // of which the store tells, once
+			j.opts.Logger.Warn("the record of a session cannot be written", "err", err)
+		}
 		j.unwritten(notes)
 		return
 	}
@@ -104,7 +121,7 @@ func (j *journal) unwritten(notes []note) {
 			j.discarded(n)
 			continue
 		}
-		if n.ends && n.of.phase == exited {
+		if n.ends && n.of != nil && n.of.phase == exited {
 			if exit := n.entry.Event.Exit; exit != nil && n.of.err == nil {
 				exit.Dropped = n.of.exit.Dropped
 			}
@@ -112,6 +129,13 @@ func (j *journal) unwritten(notes []note) {
 			n.of = nil
 		}
 		kept = append(kept, *n)
+	}
+	if len(kept) > 0 {
+		time.AfterFunc(retryEvery, func() {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.kick()
+		})
 	}
 	j.noted = append(kept, j.noted...)
 	if len(j.noted) > maxNoted {

@@ -160,10 +160,10 @@ func (j *journal) conclude() {
 	j.note(note{entry: ledger.Entry{Event: sandbox.Event{Type: sandbox.SessionStopped, Cause: j.ending}}})
 	go func() { // ends with the disk's answer
 		defer close(j.settled)
-		j.flush()
+		j.guarded(j.flush)
 		j.settle()
 		j.log.Close()
-		j.ledger.Archive()
+		j.guarded(j.ledger.Archive)
 	}()
 }
 
@@ -172,7 +172,7 @@ func (j *journal) conclude() {
 func (j *journal) leave() {
 	go func() { // ends with the disk's answer
 		defer close(j.settled)
-		j.flush() // what has ended has ended, and who waits for it is told so
+		j.guarded(j.flush) // what has ended has ended, and who waits for it is told so
 		j.mu.Lock()
 		for _, x := range j.executions {
 			if x.phase != finished {

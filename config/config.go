@@ -65,6 +65,7 @@ type Config struct {
 	CPULimit             time.Duration `koanf:"limits.cpu_time"`     // of one execution; 0: none
 	CodeBytes            int64         `koanf:"limits.code_bytes"`
 	BodyBytes            int64         `koanf:"limits.body_bytes"`
+	FileBytes            int64         `koanf:"limits.file_bytes"`
 	Queue                int           `koanf:"limits.queue"`
 	Commands             int           `koanf:"limits.commands"`
 	QueueWait            time.Duration `koanf:"limits.queue_wait"`

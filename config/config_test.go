@@ -47,7 +47,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Files:     []string{},
 		Transport: "streamable-http", Host: "localhost", Port: 8775, AllowedOrigins: []string{}, AllowedHosts: []string{},
 		DefaultFlavor: "small", SessionTimeout: 1800 * time.Second, CleanupInterval: time.Minute,
-		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute,
+		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute, FileBytes: 1 << 30,
 		ExecutionTimeout: 300 * time.Second, MaxExecutionTime: 1800 * time.Second, LRUEviction: true,
 		Volumes: []sandbox.Volume{}, VolumeMapping: true,
 		OutputBytes: 4 << 20, SpillBytes: 64 << 20, SoftLimit: 45 * time.Second, CodeBytes: 1 << 20, BodyBytes: 4 << 20, Queue: 16, Commands: 8, QueueWait: 2 * time.Minute,

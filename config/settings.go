@@ -265,6 +265,10 @@ func ourRequests() []setting {
 			help: "largest request; room for the largest code at least",
 		},
 		{
+			key: "limits.file_bytes", group: requests, initial: "1GiB", rule: bytes(4<<10, 1<<40),
+			help: "largest file, tree or input that is sent to a session over REST",
+		},
+		{
 			key: "limits.body_timeout", group: requests, initial: "30", rule: seconds(1, 3600),
 			help: "seconds that a client may take to send a request's body",
 		},
@@ -395,5 +399,5 @@ const namespaceVariable = "SANDWARDEN_IN_NAMESPACE"
 
 // elsewhere are names with our prefix that are read by others than the table.
 func elsewhere() []string {
-	return []string{configVariable, envFileVariable, namespaceVariable, "SANDWARDEN_TEST_STRICT"}
+	return []string{configVariable, envFileVariable, namespaceVariable, "SANDWARDEN_TEST_STRICT", "SANDWARDEN_URL", "SANDWARDEN_TOKEN"}
 }

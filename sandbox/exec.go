@@ -13,7 +13,7 @@ type Exec struct {
 	Code        string
 	Argv        []string
 	Env         []string      // "K=V", for a command only
-	Dir         string        // working directory; empty is /work
+	Dir         string        // working directory of a command, or of a kernel that this starts; empty is /work
 	Stdin       bool          // a command's stdin stays open for WriteStdin
 	Background  bool          // its descendants may outlive it
 	Deadline    time.Duration // CLOCK_BOOTTIME at which it is interrupted; 0 is never

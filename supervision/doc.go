@@ -19,6 +19,13 @@
 // running, stays so while it decides: it can be evicted or reaped without a
 // race, and a session in use never is.
 //
+// # Restarts
+//
+// Sessions outlive their daemon. [New] books those that the store names before it
+// takes any request, and takes their sandboxes over one after another; who asks
+// for one meanwhile waits. One whose sandbox has died ends, with the cause in its
+// record. [Sessions.Leave] ends the actors alone, [Sessions.Close] all.
+//
 // # Failure
 //
 // Three things fail apart from one another. A session's actor panics: it is

@@ -278,6 +278,27 @@ func TestRestore_SandboxThatDiedMeanwhile(t *testing.T) {
 	})
 }
 
+func TestLeave_WhileASandboxIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inside := fake()
+		d := dynasty(t, inside, supervision.Options{})
+		first := run(t, d.now, code("a", "print:x"))
+		inside.Slow = time.Minute
+		if err := inside.Kill(first.Session.Sandbox, sandbox.Death{Cause: sandbox.CauseOOM}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // another is being made now
+		d.restart()
+		inside.Slow = 0
+		if result, err := d.now.Result(t.Context(), "", first.Exec); err != nil || string(result.Stdout) != "x\n" {
+			t.Errorf("%+v, %v", result, err)
+		}
+		if got := run(t, d.now, code("a", "print:y")); !got.Created || got.Session.Previous == nil {
+			t.Errorf("got %+v", got.Session)
+		}
+	})
+}
+
 func TestPatience_AnswersEarlyAndWorkGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := dynasty(t, fake(), supervision.Options{})

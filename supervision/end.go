@@ -97,13 +97,13 @@ func (s *state) bury(c actor.Context, sl *slot) {
 	go func() {
 		<-session.Settled()
 		live.Delete(id)
-		root.Send(self, &buried{sl})
+		root.Send(self, &buried{of: sl})
 	}()
 }
 
 // discard takes away what was recorded of a session that never began.
 func (s *state) discard(sl *slot) {
-	if record := sl.record; record != nil {
+	if record := sl.record; record != nil && sl.session == nil {
 		sl.record = nil
 		go record.Discard()
 	}

@@ -86,7 +86,10 @@ type adopted struct {
 }
 
 // buried tells that all is written that the end of a session had to write.
-type buried struct{ of *slot }
+type buried struct {
+	of       *slot
+	restored bool // it was one of an earlier daemon that had no actor here
+}
 
 // destroyed tells that a sandbox is gone, or that nobody tries any more.
 type destroyed struct {

@@ -72,11 +72,9 @@ func (s *state) adoptAll(c actor.Context) {
 // one that has none any more.
 func (s *state) adopted(c actor.Context, m *adopted) {
 	sl := m.of
-	if s.restoring--; s.restoring == 0 {
-		defer close(s.shared.restored) // when the last of them can be found
-	}
 	switch {
 	case s.keeping, m.err != nil && s.life.Err() != nil: // it is the next daemon's
+		s.tookOver()
 		sl.things--
 		s.settle(c, sl)
 	case m.err != nil:
@@ -86,6 +84,15 @@ func (s *state) adopted(c actor.Context, m *adopted) {
 		s.destroy(c, sl, m.box)
 	default:
 		s.deliver(c, sl, m.box)
+		s.tookOver()
+	}
+}
+
+// tookOver notes that one more session of the earlier daemon can be found, where
+// it goes on or with those that ended.
+func (s *state) tookOver() {
+	if s.restoring--; s.restoring == 0 {
+		close(s.shared.restored)
 	}
 }
 
@@ -121,7 +128,7 @@ func (s *state) epitaph(c actor.Context, sl *slot, cause sandbox.Cause, evidence
 			logger.Warn("the record of a session cannot be written", "session", record.Info().Session, "err", err)
 		}
 		record.Archive()
-		root.Send(self, &buried{sl})
+		root.Send(self, &buried{of: sl, restored: true})
 	}()
 }
 

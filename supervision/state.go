@@ -158,6 +158,9 @@ func (s *state) handle(c actor.Context, m message) {
 	case *adopted:
 		s.adopted(c, m)
 	case *buried:
+		if m.restored {
+			s.tookOver()
+		}
 		m.of.things--
 		s.settle(c, m.of)
 	case *destroyed:

@@ -43,6 +43,7 @@ func TestDoor_NobodyWithoutAToken(t *testing.T) {
 	good := alice[1]
 	for _, path := range []string{
 		"GET /mcp", "POST /mcp", "POST /", "DELETE /mcp", "GET /v1/sessions", "POST /v1/sessions", "GET /v1/sessions/x",
+		"POST /v1/executions", "GET /v1/executions/x", "PUT /v1/executions/x/stdin", "PUT /v1/sessions/x/files", "POST /v1/docs",
 		"DELETE /v1/sessions/x", "GET /v1/events", "GET /v1/sessions/x/events", "GET /nonsense", "POST /health", "HEAD /mcp",
 	} {
 		method, path, _ := strings.Cut(path, " ")
@@ -60,7 +61,7 @@ func TestDoor_NobodyWithoutAToken(t *testing.T) {
 			}
 		}
 	}
-	for _, open := range []string{"GET /", "HEAD /", "GET /health", "OPTIONS /mcp"} {
+	for _, open := range []string{"GET /", "HEAD /", "GET /health", "OPTIONS /mcp", "GET /v1/docs", "HEAD /v1/openapi.json"} {
 		method, path, _ := strings.Cut(open, " ")
 		if answer, body := request(t, method, url+path, ""); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", open, answer.StatusCode, body)
@@ -92,7 +93,27 @@ func TestDoor_TwoPrincipals(t *testing.T) {
 	if hers == "" {
 		t.Fatal(shake)
 	}
+	_, list := request(t, "GET", url+"/v1/sessions/s/executions", "", alice...)
+	_, run, _ := strings.Cut(list, `"execution_id":"`)
+	run, _, _ = strings.Cut(run, `"`)
+	if run == "" {
+		t.Fatal(list)
+	}
+	request(t, "PUT", url+"/v1/sessions/s/files?path=f", "hers", alice...)
+	rest := func(method, path string) string {
+		_, body := request(t, method, url+"/v1/"+path, "", bob...)
+		return body
+	}
 	attacks := map[string]struct{ got, want string }{
+		"list what runs":  {got: rest("GET", "sessions/s/executions"), want: `"status":404`},
+		"show what runs":  {got: rest("GET", "executions/"+run), want: `"status":404`},
+		"read its output": {got: rest("GET", "executions/"+run+"/output"), want: `"status":404`},
+		"its result":      {got: rest("GET", "executions/"+run+"/result"), want: `"status":404`},
+		"follow it":       {got: rest("GET", "executions/"+run+"/events"), want: `"status":404`},
+		"end it":          {got: rest("DELETE", "executions/"+run), want: `"status":404`},
+		"write to it":     {got: rest("PUT", "executions/"+run+"/stdin"), want: `"status":404`},
+		"read her file":   {got: rest("GET", "sessions/s/files?path=f"), want: `"status":404`},
+		"remove her file": {got: rest("DELETE", "sessions/s/files?path=f"), want: `"status":404`},
 		"list":            {got: call(bob, "get_sessions", `{}`), want: `"sessions":[]`},
 		"ask for":         {got: call(bob, "get_sessions", `{"session_id":"s"}`), want: `"sessions":[]`},
 		"stop":            {got: call(bob, "stop_session", `{"session_id":"s"}`), want: `Session s not found`},

@@ -67,6 +67,7 @@ func isLoopback(host string) bool {
 // The values of the contract's CORS headers.
 const (
 	corsMethods = "GET, POST, OPTIONS"
+	restMethods = "GET, POST, PUT, DELETE, OPTIONS" // of REST, which the contract does not know
 	corsHeaders = "Content-Type, Authorization"
 	corsExposed = "Mcp-Session-Id, MCP-Protocol-Version"
 )
@@ -122,7 +123,10 @@ func preflight(w http.ResponseWriter, r *http.Request, origin string) {
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("Access-Control-Allow-Origin", origin)
 	header.Set("Access-Control-Allow-Methods", corsMethods)
-	if r.Header.Get("Access-Control-Request-Method") == http.MethodDelete {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/"):
+		header.Set("Access-Control-Allow-Methods", restMethods)
+	case r.Header.Get("Access-Control-Request-Method") == http.MethodDelete:
 		header.Set("Access-Control-Allow-Methods", corsMethods+", DELETE")
 	}
 	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {

@@ -81,7 +81,8 @@ func faceOf(r *http.Request) string {
 		return "status"
 	case path == "/metrics":
 		return "metrics"
-	case path == "/v1/events", strings.HasPrefix(path, "/v1/sessions/") && strings.HasSuffix(path, "/events"):
+	case path == "/v1/events", strings.HasSuffix(path, "/events") &&
+		(strings.HasPrefix(path, "/v1/sessions/") || strings.HasPrefix(path, "/v1/executions/")):
 		return "events"
 	case strings.HasPrefix(path, "/v1/"):
 		return "rest"

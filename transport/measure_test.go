@@ -70,6 +70,8 @@ func TestMeter_IsToldOfEachRequest(t *testing.T) {
 	request(t, "GET", url+"/health", "")
 	request(t, "GET", url+"/v1/sessions", "", auth, token)
 	request(t, "GET", url+"/v1/sessions/none", "", auth, token)
+	request(t, "GET", url+"/v1/executions/none/events", "", auth, token)
+	request(t, "GET", url+"/v1/executions/none", "", auth, token)
 	request(t, "GET", url+"/nowhere/of/ours", "", auth, token)
 	if _, body := request(t, "GET", url+"/metrics", "", auth, token); body != "counted" {
 		t.Errorf("GET /metrics: %q", body)
@@ -101,7 +103,7 @@ func TestMeter_IsToldOfEachRequest(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	want := map[string]int{
-		"mcp 200": 2, "status 200": 2, "rest 200": 1, "rest 404": 1, "other 404": 1, "metrics 200": 1, "metrics 401": 1, "status 403": 2,
+		"mcp 200": 2, "status 200": 2, "rest 200": 1, "rest 404": 2, "events 404": 1, "other 404": 1, "metrics 200": 1, "metrics 401": 1, "status 403": 2,
 		"refused auth": 1, "refused host": 1, "refused origin": 1, "refused busy": 1, "events 503": 1, "streams": 0,
 	}
 	got := meter.all()

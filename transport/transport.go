@@ -37,7 +37,8 @@ type Options struct {
 	MaxCode         int              // bytes of code or of a command; default 1 MiB
 	MaxCalls        int              // requests in flight over MCP; default 4096
 	MaxMCPSessions  int              // sessions of the protocol kept; default 10000
-	MaxStreams      int              // open streams of events; default 4096
+	MaxStreams      int              // open streams of events, and requests of REST that wait; default 4096
+	MaxFile         int64            // bytes of a file or of a tree that is sent over REST; default 1 GiB
 	DefaultTimeout  time.Duration    // of calls that name none; default 300 s
 	MaxTimeout      time.Duration    // that a call may name; default 1800 s
 	SoftLimit       time.Duration    // after which calls of MCP clients that shook hands answer early; default 45 s
@@ -121,7 +122,11 @@ func New(sessions Sessions, options Options) *Handler {
 	h.events = events.New(sessions, h.streams, events.Options{
 		Logger: options.Logger, Heartbeat: options.Heartbeat, WriteTimeout: options.WriteTimeout,
 	})
-	h.rest = rest.New(sessions, rest.Options{Logger: options.Logger, WriteTimeout: options.WriteTimeout})
+	h.rest = rest.New(sessions, h.streams, h.events, rest.Options{
+		Logger: options.Logger, Version: options.Version,
+		MaxBody: options.MaxBody, MaxCode: options.MaxCode, MaxFile: options.MaxFile, MaxTimeout: options.MaxTimeout,
+		WriteTimeout: options.WriteTimeout, ReadTimeout: options.ReadTimeout,
+	})
 	return h
 }
 
@@ -177,10 +182,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // isOpen reports whether a request is answered to anybody: what health checks
-// ask, which tells nothing of anybody's sessions.
+// ask, and what REST says of itself, which tell nothing of anybody's sessions.
 func isOpen(r *http.Request) bool {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
-	return read && (r.URL.Path == "/" || r.URL.Path == "/health" || r.URL.Path == "/ready")
+	return read && (r.URL.Path == "/" || r.URL.Path == "/health" || r.URL.Path == "/ready" || rest.IsPublic(r.URL.Path))
 }
 
 // turnedAway notes who was not let in, and why.
@@ -216,27 +221,10 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
 		getOnly(w, r, h.ready, "GET")
 	case path == "/metrics" && h.options.Metrics != nil:
 		getOnly(w, r, h.options.Metrics.ServeHTTP, "GET")
-	case path == "/v1/events":
-		getOnly(w, r, h.events.All, "GET")
-	case path == "/v1/sessions":
-		h.rest.Sessions(w, r)
-	case strings.HasPrefix(path, "/v1/sessions/") && !strings.HasSuffix(path, "/"):
-		h.session(w, r, strings.TrimPrefix(path, "/v1/sessions/"))
 	case len(path) > 1 && strings.HasSuffix(path, "/") && isPath(strings.TrimSuffix(path, "/")):
 		redirect(w, r, strings.TrimSuffix(path, "/"))
-	default:
-		writeDetail(w, http.StatusNotFound, "Not Found")
-	}
-}
-
-// session is the table of the paths below one session.
-func (h *Handler) session(w http.ResponseWriter, r *http.Request, path string) {
-	name, below, deeper := strings.Cut(path, "/")
-	switch {
-	case !deeper:
-		h.rest.Session(w, r, name)
-	case below == "events":
-		getOnly(w, r, func(w http.ResponseWriter, r *http.Request) { h.events.One(w, r, name) }, "GET")
+	case strings.HasPrefix(path, "/v1/"):
+		h.rest.ServeHTTP(w, r)
 	default:
 		writeDetail(w, http.StatusNotFound, "Not Found")
 	}

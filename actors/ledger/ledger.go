@@ -19,9 +19,15 @@ type Ledger struct {
 	store *Store
 	info  Info
 
+	// writing is held by who appends, rests or archives, over what the disk does.
+	writing sync.Mutex
+	file    *os.File // of the last segment, open for appending; nil while it rests
+	buffer  []byte   // for the next append; kept while the file is open
+
+	// mu guards the index. Nobody waits for a disk while holding it. What is below
+	// is changed with both held.
 	mu       sync.Mutex
 	dir      string
-	file     *os.File // of the last segment, open for appending; nil while it rests
 	segments []segment
 	seq      uint64 // of the last event
 	box      sandbox.ID
@@ -34,7 +40,6 @@ type Ledger struct {
 	runs     map[sandbox.ExecID]*Run
 	order    []sandbox.ExecID
 	points   []mark
-	buffer   []byte // for the next append; kept while the file is open
 }
 
 // A segment is one file of the log.
@@ -92,8 +97,8 @@ func (l *Ledger) Standing() Standing {
 // Append numbers the events of entries, which it sets, and writes all of them or
 // none. An error is of Kind NoSpace when the disk has no room, else Other.
 func (l *Ledger) Append(entries []Entry) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	if err := l.open(); err != nil {
 		return fault("append", err)
 	}
@@ -114,19 +119,35 @@ func (l *Ledger) Append(entries []Entry) error {
 		l.buffer = data
 	}
 	last := &l.segments[len(l.segments)-1]
-	if n, err := l.file.Write(data); err != nil {
-		if n > 0 { // a part of an entry would hide what is written behind it
-			err = errors.Join(err, l.file.Truncate(last.size))
-		}
-		l.store.suspect()
+	if err := l.write(data, last.size); err != nil {
 		return fault("append", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := range entries {
 		l.apply(&entries[i], place{last.number, last.size})
 		last.size += int64(sizes[i])
 	}
 	l.store.grew(int64(len(data)))
 	return nil
+}
+
+// write writes all of data behind so many bytes of the last segment, or nothing.
+// What little must be said when the disk is full finds room in the reserve.
+func (l *Ledger) write(data []byte, size int64) error {
+	for {
+		n, err := l.file.Write(data)
+		if err == nil {
+			return nil
+		}
+		if n > 0 { // a part of an entry would hide what is written behind it
+			err = errors.Join(err, l.file.Truncate(size))
+		}
+		l.store.suspect()
+		if len(data) > reserved/4 || !l.store.spend() {
+			return err
+		}
+	}
 }
 
 // Conclude writes the end of a session that no actor looks after: of all that
@@ -157,8 +178,7 @@ func (l *Ledger) Conclude(cause sandbox.Cause, evidence string) error {
 // keptBuffer is the largest buffer that a ledger keeps for the next append.
 const keptBuffer = 16 << 10
 
-// open makes the last segment ready for appending, or begins another. It is
-// called with the mutex held.
+// open makes the last segment ready for appending, or begins another.
 func (l *Ledger) open() error {
 	full := len(l.segments) == 0 || l.segments[len(l.segments)-1].size >= l.store.opts.SegmentBytes
 	if l.file != nil && !full {
@@ -176,20 +196,22 @@ func (l *Ledger) open() error {
 		return err
 	}
 	l.rest()
-	if full {
-		l.segments = append(l.segments, segment{number: number})
-		l.prune(time.Now())
-	}
 	l.file = f
+	if full {
+		l.mu.Lock()
+		l.segments = append(l.segments, segment{number: number})
+		l.mu.Unlock()
+		l.tidy()
+	}
 	return nil
 }
 
 // Rest gives back what an idle ledger needs not hold, and forgets what is kept
 // no longer.
 func (l *Ledger) Rest() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.prune(time.Now())
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.tidy()
 	l.rest()
 }
 

@@ -8,9 +8,23 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
+// tidy forgets what is kept no longer, and then removes the files of that. It is
+// called by who holds the right to write.
+func (l *Ledger) tidy() {
+	l.mu.Lock()
+	before := slices.Clone(l.segments)
+	l.prune(time.Now())
+	kept := len(l.segments)
+	l.mu.Unlock()
+	for _, s := range before[:len(before)-kept] {
+		_ = os.Remove(l.path(s.number)) // one that stays costs room, and is met again at the next start
+		l.store.grew(-s.size)
+	}
+}
+
 // prune forgets executions that have ended and are too many, too old or too
 // large, the oldest first; and then the segments that nothing needs any more. It
-// is called with the mutex held, while nothing is being appended.
+// is called with the mutex held.
 func (l *Ledger) prune(now time.Time) {
 	o := &l.store.opts
 	over := 0
@@ -76,7 +90,7 @@ func (l *Ledger) size() int64 {
 	return size
 }
 
-// release removes the segments that no execution needs, once those that are left
+// release forgets the segments that no execution needs, once those that are left
 // are enough for who reads events.
 func (l *Ledger) release() {
 	first := l.firstNeeded()
@@ -85,7 +99,7 @@ func (l *Ledger) release() {
 	}
 }
 
-// shorten removes segments from the oldest on until so many bytes are left. What
+// shorten forgets segments from the oldest on until so many bytes are left. What
 // executions had in them is gone.
 func (l *Ledger) shorten(most int64) {
 	for len(l.segments) > 1 && l.size() > most && l.segments[0].number < l.firstNeeded() {
@@ -93,11 +107,9 @@ func (l *Ledger) shorten(most int64) {
 	}
 }
 
-// drop removes the oldest segment.
+// drop forgets the oldest segment.
 func (l *Ledger) drop() {
 	s := l.segments[0]
-	_ = os.Remove(l.path(s.number)) // one that stays costs room, and is met again at the next start
 	l.segments = slices.Delete(l.segments, 0, 1)
 	l.points = slices.DeleteFunc(l.points, func(m mark) bool { return m.at.segment == s.number })
-	l.store.grew(-s.size)
 }

@@ -76,6 +76,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 	}
 	s.total.Store(sizeOf(dir))
+	s.save()
 	return s, nil
 }
 
@@ -206,8 +207,8 @@ func (s *Store) keep(id string, l *Ledger) {
 
 // Archive puts the ledger with those of sessions that ended.
 func (l *Ledger) Archive() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.rest()
 	to := filepath.Join(l.store.dir, ended, l.info.ID)
 	if len(l.runs) == 0 { // there is nothing in it that anybody could ask for
@@ -219,7 +220,9 @@ func (l *Ledger) Archive() {
 		l.store.opts.Logger.Error("the record of a session could not be put aside", "session", l.info.Session, "err", err)
 		return
 	}
+	l.mu.Lock()
 	l.dir = to
+	l.mu.Unlock()
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()
 	l.store.keep(l.info.ID, l)
@@ -227,8 +230,8 @@ func (l *Ledger) Archive() {
 
 // Discard takes a ledger away whose session never began.
 func (l *Ledger) Discard() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.rest()
 	l.store.grew(-l.size())
 	_ = os.RemoveAll(l.dir)
@@ -306,6 +309,7 @@ func (s *Store) look() {
 	before := s.lacking.Load()
 	switch {
 	case why == "":
+		s.save()
 		s.lacking.Store(nil)
 		if before != nil {
 			s.opts.Logger.Info("there is room for records again")
@@ -318,10 +322,26 @@ func (s *Store) look() {
 
 // floor is what is to stay free, in blocks: on a small disk a twentieth.
 func (s *Store) floor(disk *unix.Statfs_t) uint64 {
-	return min(uint64(s.opts.FreeBytes/max(disk.Bsize, 1)), disk.Blocks/20) //nolint:gosec // neither is below 0
+	return min(uint64(s.opts.FreeBytes)/max(uint64(disk.Bsize), 1), disk.Blocks/20) //nolint:gosec // neither is below 0
 }
 
-// suspect that a write failed for want of room, so that nobody has to try.
+// reserved is the size in bytes of a file whose room is given up when the disk is
+// full, so that the ends of executions can be written.
+const reserved = 1 << 20
+
+func (s *Store) reserve() string { return filepath.Join(s.dir, ".reserve") }
+
+// save takes room for the reserve, if there is none.
+func (s *Store) save() {
+	if _, err := os.Stat(s.reserve()); errors.Is(err, fs.ErrNotExist) {
+		_ = replace(s.reserve(), make([]byte, reserved)) // without it a full disk costs more
+	}
+}
+
+// spend gives the reserve up, and tells whether there was one.
+func (s *Store) spend() bool { return os.Remove(s.reserve()) == nil }
+
+// suspect notes that a write failed: room is looked for at the next question.
 func (s *Store) suspect() { s.looked.Store(0) }
 
 func noSpace(why string, err error) error {

@@ -37,6 +37,15 @@ func subcommands() []subcommand {
 			name: "doctor", help: "say what this host can enforce, and how to get what is missing", run: (*program).doctor,
 			flags: func() *pflag.FlagSet { return newCommand("doctor").flags },
 		},
+		{name: "exec", help: "run a command in a session, with live output", flags: execFlags, run: (*program).exec},
+		{name: "run", help: "run code in a session, with live output", flags: runFlags, run: (*program).runCode},
+		{name: "logs", help: "print the output of an execution or a session", flags: logsFlags, run: (*program).logsOf},
+		{name: "cp", help: "copy files and directories in and out of sessions", flags: cpFlags, run: (*program).cp},
+		{name: "sessions", help: "list, show or end sessions", words: sessionVerbs(), flags: sessionsFlags, run: (*program).sessions},
+		{
+			name: "executions", help: "list what runs in a session, or show one execution", words: executionVerbs(),
+			flags: executionsFlags, run: (*program).executions,
+		},
 		{
 			name: "bench", help: "measure a running daemon: " + list(bench.Workloads()), words: bench.Workloads(), flags: bench.Flags,
 			run: func(p *program, ctx context.Context, args []string) error {
@@ -78,7 +87,9 @@ func help() string {
 	}
 	b.WriteString(`
 sandwarden <command> --help lists the flags. sandwarden config --help lists
-every setting, with its name in the file and in the environment.
+every setting, with its name in the file and in the environment. exec, run,
+logs, cp, sessions and executions ask the daemon at SANDWARDEN_URL, or
+http://localhost:8775, with the token in SANDWARDEN_TOKEN.
 `)
 	return b.String()
 }

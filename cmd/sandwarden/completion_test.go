@@ -37,8 +37,12 @@ _sandwarden; printf '%s\n' "${COMPREPLY[@]}"`
 
 func TestCompletion_Bash(t *testing.T) {
 	for line, want := range map[string][]string{
-		"sandwarden se":                        {"serve"},
-		"sandwarden c":                         {"config", "completion"},
+		"sandwarden serv":                      {"serve"},
+		"sandwarden se":                        {"serve", "sessions"},
+		"sandwarden co":                        {"config", "completion"},
+		"sandwarden sessions s":                {"show", "stop"},
+		"sandwarden exec --sess":               {"--session"},
+		"sandwarden logs --url ":               nil,
 		"sandwarden --ver":                     {"--version"},
 		"sandwarden --po":                      nil,
 		"sandwarden serve --por":               {"--port"},

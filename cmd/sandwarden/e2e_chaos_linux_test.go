@@ -87,7 +87,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(volume) })
-	if err := os.Chmod(volume, 0o777); err != nil { //nolint:gosec // sandboxes write there
+	if err := os.Chmod(volume, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	c := &chaos{t: t, volume: volume, random: rand.New(rand.NewPCG(seed, 1<<32)), deeds: map[string]int{}}
@@ -257,7 +257,7 @@ func (w *worker) work(ctx context.Context) {
 		case 1:
 			w.state()
 		case 2:
-			w.follow(ctx)
+			w.follow()
 		case 3:
 			w.recall()
 		}
@@ -318,7 +318,7 @@ func (w *worker) state() {
 
 // follow reads the output of a command that runs in the background, in pieces and
 // over whatever happens to the daemon.
-func (w *worker) follow(ctx context.Context) {
+func (w *worker) follow() {
 	lines := 20 + w.random.IntN(150)
 	key := fmt.Sprintf("%s-f%d", w.name, w.number)
 	out, _, _ := w.call("execute_command", arguments{

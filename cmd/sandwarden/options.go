@@ -78,6 +78,7 @@ func transportOptions(c config.Config, policy transport.Policy, logger *slog.Log
 		Policy:         policy,
 		Volumes:        c.Volumes,
 		MaxBody:        c.BodyBytes,
+		MaxFile:        c.FileBytes,
 		MaxCode:        int(c.CodeBytes),
 		DefaultTimeout: c.ExecutionTimeout,
 		MaxTimeout:     c.MaxExecutionTime,

@@ -16,7 +16,7 @@ import (
 // recorded: the same boot, process, start and user, and an agent that knows the
 // secret.
 func (b *Backend) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, error) {
-	if b.ready != nil {
+	if b.uids == nil { // what is missing for new ones need not be missing for those there are
 		return nil, b.ready
 	}
 	rec, err := b.records.read(id)

@@ -14,6 +14,15 @@ func (x *box) KillAgent() error { return x.signalAgent(unix.SIGKILL) }
 // Hangup closes the daemon's connection to an agent, as its death would.
 func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Close() }
 
+// Abandon is Hangup by a daemon that is gone, and so does nothing more.
+func Abandon(x sandbox.Sandbox) error {
+	b := x.(*box)
+	b.mu.Lock()
+	b.ending = true
+	b.mu.Unlock()
+	return b.client.Close()
+}
+
 // Subordinate returns the ids that a file grants this user.
 func Subordinate(file string) (start, size int) {
 	r := subordinate(file)

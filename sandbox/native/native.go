@@ -217,7 +217,7 @@ func (b *Backend) Capabilities() sandbox.Capabilities {
 		Unenforced: b.unenforced,
 		Templates:  b.templates,
 		Volumes:    b.volumeStatuses(),
-		Survives:   b.ready == nil && !b.foreign,
+		Survives:   b.uids != nil && !b.foreign,
 	}
 }
 

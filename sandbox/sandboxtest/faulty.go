@@ -2,6 +2,7 @@ package sandboxtest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -113,7 +114,11 @@ func (f *Faulty) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (
 
 // Adopt implements [sandbox.Backend].
 func (f *Faulty) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, error) {
-	if err := f.spoil(ctx, "Adopt"); err != nil {
+	if err := f.spoil(ctx, "Adopt"); err != nil { // who cannot adopt leaves nothing, as is promised
+		box, missing := f.Backend.Adopt(context.WithoutCancel(ctx), id)
+		if missing == nil {
+			err = errors.Join(err, box.Destroy(context.WithoutCancel(ctx)))
+		}
 		return nil, err
 	}
 	box, err := f.Backend.Adopt(ctx, id)

@@ -32,6 +32,7 @@ const maxBatch = 64 << 10
 type Sessions interface {
 	Subscribe(ctx context.Context, ref sandbox.Ref, after uint64) (sandbox.Subscription, error)
 	SubscribeAll(ctx context.Context, owner sandbox.Principal, after uint64) (sandbox.Subscription, error)
+	SubscribeExecution(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, after uint64) (sandbox.Subscription, error)
 }
 
 // Options are what an operator may set. The zero value is ready.
@@ -70,19 +71,26 @@ func New(sessions Sessions, streams *sse.Streams, options Options) *Handler {
 func (h *Handler) One(w http.ResponseWriter, r *http.Request, session string) {
 	h.serve(w, r, func(ctx context.Context, after uint64) (sandbox.Subscription, error) {
 		return h.sessions.Subscribe(ctx, door.Ref(ctx, session), after)
-	}, session)
+	}, &fault.Call{Session: session})
+}
+
+// Execution serves the events of one execution, to its end.
+func (h *Handler) Execution(w http.ResponseWriter, r *http.Request, id sandbox.ExecID) {
+	h.serve(w, r, func(ctx context.Context, after uint64) (sandbox.Subscription, error) {
+		return h.sessions.SubscribeExecution(ctx, door.Principal(ctx), id, after)
+	}, &fault.Call{Execution: string(id)})
 }
 
 // All serves the events of all sessions of who asks.
 func (h *Handler) All(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, func(ctx context.Context, after uint64) (sandbox.Subscription, error) {
 		return h.sessions.SubscribeAll(ctx, door.Principal(ctx), after)
-	}, "")
+	}, &fault.Call{})
 }
 
 type subscribe func(ctx context.Context, after uint64) (sandbox.Subscription, error)
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, open subscribe, session string) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, open subscribe, call *fault.Call) {
 	after, err := cursor(r)
 	if err != nil {
 		fault.Of(err, nil).WriteProblem(w)
@@ -101,9 +109,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, open subscribe, 
 	log, err := open(ctx, after)
 	if err != nil {
 		if sandbox.KindOf(err) == sandbox.Other {
-			h.options.Logger.ErrorContext(ctx, "stream failed", "session", session, "err", err)
+			h.options.Logger.ErrorContext(ctx, "stream failed", "session", call.Session, "err", err)
 		}
-		fault.Of(err, &fault.Call{Session: session}).WriteProblem(w)
+		fault.Of(err, call).WriteProblem(w)
 		return
 	}
 	out := sse.NewWriter(w, h.options.WriteTimeout)
@@ -112,7 +120,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, open subscribe, 
 		return
 	}
 	if err := h.copy(ctx, out, log); err != nil && ctx.Err() == nil {
-		h.options.Logger.DebugContext(ctx, "stream dropped", "session", session, "err", err)
+		h.options.Logger.DebugContext(ctx, "stream dropped", "session", call.Session, "err", err)
 	}
 }
 

@@ -256,3 +256,36 @@ func open(t *testing.T, streams *sse.Streams) int {
 		defer leave()
 	}
 }
+
+// The stream of an execution has its own events alone, under the numbers that
+// they have in its session, and ends with it.
+func TestStream_OfAnExecution(t *testing.T) {
+	fake := &transporttest.Sessions{}
+	x, err := fake.Execute(t.Context(), sandbox.ExecRequest{SessionRequest: sandbox.SessionRequest{Session: "s"}, Code: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := sse.NewStreams(1)
+	h := events.New(fake, streams, events.Options{})
+	ask := func(id sandbox.ExecID, after string) (int, string) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?after="+after, nil)
+		h.Execution(w, r, id)
+		return w.Code, w.Body.String()
+	}
+	status, all := ask(x.Exec, "")
+	if status != 200 || strings.Contains(all, "session.ready") || !strings.HasSuffix(all, ": end of events\n\n") {
+		t.Errorf("%d %s", status, all)
+	}
+	for _, want := range []string{"id: 2\nevent: execution.started\n", "id: 3\nevent: output\n", "id: 4\nevent: execution.finished\n"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s lacks %s", all, want)
+		}
+	}
+	if _, rest := ask(x.Exec, "3"); strings.Contains(rest, "event: output") || !strings.Contains(rest, "id: 4\n") {
+		t.Errorf("after 3: %s", rest)
+	}
+	if status, body := ask("none", ""); status != 404 || !strings.Contains(body, "Execution not found: none") {
+		t.Errorf("none: %d %s", status, body)
+	}
+}

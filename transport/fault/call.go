@@ -98,11 +98,11 @@ func (c *Call) missing() *Fault {
 	switch {
 	case c.Path != "":
 		f.Message = "File not found: " + c.Path
-		f.Remedy = "Look what is there with list_files"
+		f.Remedy = "List the files to see what is there"
 		f.Data = data("FILE_NOT_FOUND_ERROR", "file", "low", "file", text("path", c.Path), text("session_id", c.Session))
 	case c.Execution != "":
 		f.Message = "Execution not found: " + c.Execution
-		f.Remedy = "List the executions of a session with get_execution and its session_id; old ones are not kept"
+		f.Remedy = "List the executions of the session; old ones are not kept"
 		f.Data = data("EXECUTION_NOT_FOUND_ERROR", "execution", "low", "execution", text("execution_id", c.Execution))
 	default:
 		f.Message = "Session not found: " + c.Session

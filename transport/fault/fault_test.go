@@ -81,6 +81,32 @@ func TestEveryCause(t *testing.T) {
 	}
 }
 
+// What is not there is named as what it is, and so is what is in the way.
+func TestOf_NamesWhatWasAskedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind         sandbox.Kind
+		call         fault.Call
+		want, remedy string
+	}{
+		"a session":            {sandbox.NotFound, fault.Call{Session: "s"}, "Session not found: s", ""},
+		"one that must be":     {sandbox.NotFound, fault.Call{Session: "s", Within: true}, "Session not found: s", "Run something in it first"},
+		"an execution":         {sandbox.NotFound, fault.Call{Execution: "x"}, "Execution not found: x", "List the executions"},
+		"a file":               {sandbox.NotFound, fault.Call{Session: "s", Path: "p"}, "File not found: p", "List the files"},
+		"a key":                {sandbox.Conflict, fault.Call{Session: "s", Code: "x"}, "Conflict: ", "idempotency_key"},
+		"a file in the way":    {sandbox.Conflict, fault.Call{Session: "s", Path: "p"}, "Conflict: ", "another path"},
+		"an execution's state": {sandbox.Conflict, fault.Call{Execution: "x"}, "Conflict: ", "get_execution"},
+		"the disk":             {sandbox.NoSpace, fault.Call{Session: "s", Code: "x"}, "No space: ", "Stop sessions"},
+	} {
+		f := fault.Of(&sandbox.Error{Kind: c.kind}, &c.call)
+		if !strings.HasPrefix(f.Message, c.want) || !strings.Contains(f.Remedy, c.remedy) || (c.remedy == "") != (f.Remedy == "") {
+			t.Errorf("%s: %+v", name, f)
+		}
+		if f.Remedy != "" && f.Data.Suggestions[0] != f.Remedy {
+			t.Errorf("%s: the remedy is not what is suggested first: %v", name, f.Data.Suggestions)
+		}
+	}
+}
+
 // allCauses reads the causes from where they are named, so that none is
 // forgotten here.
 func allCauses(t *testing.T) []sandbox.Cause {

@@ -9,11 +9,18 @@ import (
 
 // WriteProblem answers a request of REST with an RFC 9457 problem.
 func (f *Fault) WriteProblem(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(f.Status)
+	_, _ = w.Write(f.AppendProblem(nil)) // a client that is gone needs no answer
+}
+
+// AppendProblem appends the problem as JSON.
+func (f *Fault) AppendProblem(dst []byte) []byte {
 	title := http.StatusText(f.Status)
 	if title == "" { // 499, which has no name of its own
 		title = "Client Closed Request"
 	}
-	dst := plainjson.StringMember([]byte{'{'}, "type", "about:blank")
+	dst = plainjson.StringMember(append(dst, '{'), "type", "about:blank")
 	dst = plainjson.StringMember(dst, "title", title)
 	dst = plainjson.IntMember(dst, "status", int64(f.Status))
 	dst = plainjson.StringMember(dst, "detail", f.Message)
@@ -33,7 +40,5 @@ func (f *Fault) WriteProblem(w http.ResponseWriter) {
 	if f.Data != nil {
 		dst = f.Data.AppendMembers(dst)
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(f.Status)
-	_, _ = w.Write(append(dst, '}')) // a client that is gone needs no answer
+	return append(dst, '}')
 }

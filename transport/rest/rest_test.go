@@ -11,42 +11,59 @@ import (
 	"testing"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport"
+	"github.com/sandwarden/sandwarden/transport/events"
 	"github.com/sandwarden/sandwarden/transport/rest"
+	"github.com/sandwarden/sandwarden/transport/sse"
 	"github.com/sandwarden/sandwarden/transport/transporttest"
 )
+
+// made returns a handler with streams of its own.
+func made(sessions transport.Sessions, options rest.Options) *rest.Handler {
+	streams := sse.NewStreams(8)
+	return rest.New(sessions, streams, events.New(sessions, streams, events.Options{}), options)
+}
 
 // ask sends one request to a handler: for a session when the name is not empty.
 func ask(t *testing.T, h *rest.Handler, method, name, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, "/v1/sessions", strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json; charset=utf-8")
-	w := httptest.NewRecorder()
-	if name == "" {
-		h.Sessions(w, r)
-	} else {
-		h.Session(w, r, name)
+	path := "/v1/sessions"
+	if name != "" {
+		path += "/" + name
 	}
+	return send(t, h, method, path, body, "Content-Type", "application/json; charset=utf-8")
+}
+
+// send sends one request to a path.
+func send(t *testing.T, h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
 	return w
 }
 
 func TestSessions(t *testing.T) {
-	h := rest.New(&transporttest.Sessions{}, rest.Options{})
-	made := ask(t, h, http.MethodPost, "", `{"session_id":"s","template":"node","flavor":"medium"}`)
-	if made.Code != 201 || made.Header().Get("Location") != "/v1/sessions/s" {
-		t.Fatalf("%d %s", made.Code, made.Body)
+	h := made(&transporttest.Sessions{}, rest.Options{})
+	first := ask(t, h, http.MethodPost, "", `{"session_id":"s","template":"node","flavor":"medium"}`)
+	if first.Code != 201 || first.Header().Get("Location") != "/v1/sessions/s" {
+		t.Fatalf("%d %s", first.Code, first.Body)
 	}
 	for _, want := range []string{
 		`"session_id":"s","sandbox_name":"sb-1","template":"node","flavor":"medium"`,
 		`"limits":{"cpus":2,"memory_mb":2048,"pids":512,"disk_mb":1024,"inodes":131072}`, `"status":"ready"`, `"events":"/v1/sessions/s/events"`,
 	} {
-		if !strings.Contains(made.Body.String(), want) {
-			t.Errorf("%s\nlacks %s", made.Body, want)
+		if !strings.Contains(first.Body.String(), want) {
+			t.Errorf("%s\nlacks %s", first.Body, want)
 		}
 	}
-	if again := ask(t, h, http.MethodPost, "", `{"session_id":"s"}`); again.Code != 200 || again.Body.String() != made.Body.String() {
+	if again := ask(t, h, http.MethodPost, "", `{"session_id":"s"}`); again.Code != 200 || again.Body.String() != first.Body.String() {
 		t.Errorf("again: %d %s", again.Code, again.Body)
 	}
-	if got := ask(t, h, http.MethodGet, "s", ""); got.Code != 200 || got.Body.String() != made.Body.String() {
+	if got := ask(t, h, http.MethodGet, "s", ""); got.Code != 200 || got.Body.String() != first.Body.String() {
 		t.Errorf("one: %d %s", got.Code, got.Body)
 	}
 	if got := ask(t, h, http.MethodPost, "", ""); got.Code != 201 { // all defaults
@@ -66,7 +83,7 @@ func TestSessions(t *testing.T) {
 
 func TestSessions_Environment(t *testing.T) {
 	var got []string
-	h := rest.New(&watched{env: &got}, rest.Options{})
+	h := made(&watched{env: &got}, rest.Options{})
 	if w := ask(t, h, http.MethodPost, "", `{"env":{"B":"2","A":"1=x"}}`); w.Code != 201 || !slices.Equal(got, []string{"A=1=x", "B=2"}) {
 		t.Errorf("%d %s: env %q", w.Code, w.Body, got)
 	}
@@ -84,7 +101,7 @@ func (w *watched) Create(ctx context.Context, r sandbox.SessionRequest) (sandbox
 }
 
 func TestSessions_Refusals(t *testing.T) {
-	h := rest.New(&transporttest.Sessions{}, rest.Options{})
+	h := made(&transporttest.Sessions{}, rest.Options{})
 	for name, c := range map[string]struct {
 		method, name, body string
 		status             int
@@ -108,7 +125,7 @@ func TestSessions_Refusals(t *testing.T) {
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/sessions", strings.NewReader(`{}`))
 	w := httptest.NewRecorder()
-	if h.Sessions(w, r); w.Code != 415 {
+	if h.ServeHTTP(w, r); w.Code != 415 {
 		t.Errorf("no content type: %d %s", w.Code, w.Body)
 	}
 }
@@ -125,7 +142,7 @@ func TestSessions_Errors(t *testing.T) {
 		"stopped":     {&sandbox.Error{Kind: sandbox.Stopped, Cause: sandbox.CauseShutdown, Err: hidden}, 409, `the server is shutting down`},
 		"ours":        {hidden, 500, `"detail":"Internal server error","kind":"other"`},
 	} {
-		h := rest.New(&transporttest.Sessions{Reject: c.err}, rest.Options{})
+		h := made(&transporttest.Sessions{Reject: c.err}, rest.Options{})
 		for _, method := range []string{"GET", "POST"} {
 			w := ask(t, h, method, "", "")
 			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || strings.Contains(w.Body.String(), "secret") {

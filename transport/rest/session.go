@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -8,21 +9,26 @@ import (
 
 // A session is a session as clients see it.
 type session struct {
-	Session    string    `json:"session_id"`
-	Sandbox    string    `json:"sandbox_name"`
-	Template   string    `json:"template"`
-	Flavor     string    `json:"flavor"`
-	Limits     limits    `json:"limits"`
-	Capped     string    `json:"capped,omitempty"`
-	Status     string    `json:"status"`
-	Created    time.Time `json:"created_at"`
-	LastUsed   time.Time `json:"last_accessed"`
-	Running    int       `json:"running"`
-	Restarts   int       `json:"restarts"`
-	Usage      *usage    `json:"usage,omitempty"`
-	Unenforced []string  `json:"unenforced,omitempty"`
-	Previous   *previous `json:"previous,omitempty"`
-	Events     string    `json:"events"`
+	_           struct{}          `additionalProperties:"true"`
+	Session     string            `json:"session_id" doc:"The name that it has in addresses."`
+	Sandbox     string            `json:"sandbox_name" doc:"Its present sandbox."`
+	Template    string            `json:"template"`
+	Flavor      string            `json:"flavor"`
+	Limits      limits            `json:"limits" doc:"What its flavor allows."`
+	Capped      string            `json:"capped,omitempty" doc:"What the host could not give in full."`
+	Status      string            `json:"status" enum:"creating,ready,running,error,stopped"`
+	Created     time.Time         `json:"created_at"`
+	LastUsed    time.Time         `json:"last_accessed"`
+	Running     int               `json:"running" doc:"Executions that run or wait."`
+	Restarts    int               `json:"restarts" doc:"Fresh sandboxes that it was given."`
+	Dir         string            `json:"working_directory"`
+	IdleTimeout float64           `json:"idle_timeout,omitempty" doc:"Seconds after which it ends when nobody uses it."`
+	Expires     *time.Time        `json:"expires_at,omitempty" doc:"When it ends in any case."`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Usage       *usage            `json:"usage,omitempty" doc:"What its sandbox uses now."`
+	Unenforced  []string          `json:"unenforced,omitempty" nullable:"false" doc:"Limits that are not in force for it."`
+	Previous    *previous         `json:"previous,omitempty" doc:"The session of this name that ended within the hour."`
+	Events      string            `json:"events" doc:"Where its events are."`
 }
 
 type limits struct {
@@ -52,7 +58,15 @@ func shown(s *sandbox.Session) session {
 		Limits: limits{CPUs: f.CPUs, MemoryMB: f.MemoryMB, Pids: f.Pids, DiskMB: f.DiskMB, Inodes: f.Inodes},
 		Capped: f.Capped, Status: string(s.Status), Created: s.Created.UTC(), LastUsed: s.LastUsed.UTC(),
 		Running: s.Running, Restarts: s.Restarts, Unenforced: s.Unenforced,
-		Events: "/v1/sessions/" + s.Name + "/events",
+		Dir: s.Dir, IdleTimeout: s.IdleTimeout.Seconds(), Labels: s.Labels,
+		Events: sessionPath(s.Name) + "/events",
+	}
+	if out.Dir == "" {
+		out.Dir = "/work"
+	}
+	if !s.Expires.IsZero() {
+		expires := s.Expires.UTC()
+		out.Expires = &expires
 	}
 	if u := s.Usage; u != nil && u.MemoryBytes >= 0 {
 		out.Usage = &usage{MemoryBytes: u.MemoryBytes, CPUMillis: u.CPU.Milliseconds(), Tasks: u.Tasks}
@@ -62,3 +76,6 @@ func shown(s *sandbox.Session) session {
 	}
 	return out
 }
+
+// sessionPath is where a session is.
+func sessionPath(name string) string { return "/v1/sessions/" + url.PathEscape(name) }

@@ -145,7 +145,7 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	}
 	if k == nil {
 		var err error
-		if k, err = g.startInterpreter(x, r.GetDeadline()); err != nil {
+		if k, err = g.startInterpreter(x, r.GetDeadline(), r.GetDir()); err != nil {
 			return g.noInterpreter(k, err)
 		}
 		g.interpreter = k

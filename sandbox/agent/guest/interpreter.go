@@ -60,8 +60,8 @@ func (b *budget) take(n int) int {
 var errNotReady = errors.New("the interpreter did not start")
 
 // startInterpreter starts a new one for a first run, whose deadline holds
-// already, and waits until it is ready.
-func (g *Guest) startInterpreter(first *execution, deadline int64) (*interpreter, error) {
+// already, and waits until it is ready. It begins in the run's directory.
+func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (*interpreter, error) {
 	k := &interpreter{gone: make(chan struct{}), current: first}
 	ours, theirs, err := socketpair()
 	if err != nil {
@@ -88,7 +88,7 @@ func (g *Guest) startInterpreter(first *execution, deadline int64) (*interpreter
 	k.group = g.groups.make()
 	k.pid, k.ended, err = g.children.start(program{
 		path: argv[0], argv: argv, env: append(append([]string{}, env...), g.config.Env...),
-		dir: "/work", files: files, group: k.group,
+		dir: workDir(dir), files: files, group: k.group,
 	})
 	if err != nil {
 		k.group.end()
