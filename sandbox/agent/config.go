@@ -7,7 +7,8 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
-// Version is the protocol's version. It rises with each addition.
+// Version is the protocol's version. It rises with each addition to one that
+// was released, whose agent is recorded before: see the package's documentation.
 const Version = 3
 
 // Descriptors of the agent's program when it starts. Those of [Config.Join]

@@ -15,6 +15,15 @@
 // and says so on the ready pipe. From there on the daemon speaks ttrpc with it
 // through [Client]. The program outlives the daemon, for the orphan grace.
 //
+// # Versions
+//
+// The agents that a daemon finds may be of an earlier [Version]: it speaks with
+// them, and says of what they cannot that it is unsupported. Before the version
+// rises, the conversation with its agent is recorded into testdata, which the
+// daemons to come are tested with:
+//
+//	make agent && go test ./sandbox/agent -run TestConversation -record
+//
 // # Trust
 //
 // Code in the sandbox runs under the agent's own user id. So nothing that the

@@ -84,9 +84,9 @@ func (x *group) end() {
 	}
 }
 
-// endSince kills what was started in the group from a time of CLOCK_BOOTTIME on.
-// No process can be started meanwhile.
-func (x *group) endSince(began time.Duration) {
+// endSince kills what was started in the group from a time of CLOCK_BOOTTIME on,
+// but for the process that the group is for. None can be started meanwhile.
+func (x *group) endSince(began time.Duration, leader int) {
 	if x.folder != nil {
 		x.write("pids.max", "0")
 		defer x.write("pids.max", "max")
@@ -94,7 +94,7 @@ func (x *group) endSince(began time.Duration) {
 	killAll(func() []int {
 		return slices.DeleteFunc(x.pids(), func(pid int) bool {
 			t, _, _, ok := timesOf(pid)
-			return !ok || t.start < uint64(began/tick)
+			return !ok || pid == leader || t.start < uint64(began/tick)
 		})
 	})
 }

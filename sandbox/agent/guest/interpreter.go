@@ -222,7 +222,7 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 		blameTasks(exit, k.group.refusals()-refusals)
 	}
 	if x.overran() || exit.GetCause() == string(sandbox.CausePids) { // what it started would go on at the cost of the next
-		k.group.endSince(began)
+		k.group.endSince(began, k.pid)
 	}
 	return exit, false
 }
