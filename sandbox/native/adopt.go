@@ -31,6 +31,9 @@ func (b *Backend) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, er
 	if err == nil {
 		return x, nil
 	}
+	if errors.Is(ctx.Err(), context.Canceled) { // this daemon ends before it knows: the sandbox stays the next one's
+		return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Canceled, Err: err}
+	}
 	cause, why := b.autopsy(rec)
 	b.unclaim(id)
 	ended := b.endLeftover(context.WithoutCancel(ctx), rec)

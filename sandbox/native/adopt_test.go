@@ -3,6 +3,7 @@
 package native_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -79,6 +80,33 @@ func TestAdopt_UserIsKept(t *testing.T) {
 	adopted, err := b.Adopt(t.Context(), x.ID())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := adopted.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	finish(t, x, b, old)
+}
+
+// A daemon that is told to end while it adopts leaves the sandbox to the next.
+func TestAdopt_TheEndLeavesIt(t *testing.T) {
+	opts := native.Options{StateDir: t.TempDir(), RuntimeDir: t.TempDir(), AllowUnenforced: ordinary()}
+	old, x := abandon(t, opts)
+	hasty := next(t, opts, x)
+	ending, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := hasty.Adopt(ending, x.ID()); sandbox.KindOf(err) != sandbox.Canceled {
+		t.Errorf("Adopt at the end = %v", err)
+	}
+	if err := hasty.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b := next(t, opts, x)
+	adopted, err := b.Adopt(t.Context(), x.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if states, err := adopted.Executions(t.Context()); err != nil || len(states) != 1 || !states[0].Running {
+		t.Errorf("what it ran: %v, %v", states, err)
 	}
 	if err := adopted.Destroy(t.Context()); err != nil {
 		t.Error(err)
