@@ -355,7 +355,7 @@ func TestLedger_KeepsSoManyAndNoMore(t *testing.T) {
 		t.Errorf("%+v, %v; the oldest is %d", events, err, oldest)
 	}
 	if diff := cmp.Diff(l.Runs(), again(t, dir, opts).Runs()); diff != "" {
-		t.Logf("forgotten ones in a segment that is needed come back:\n%s", diff)
+		t.Errorf("the next daemon keeps others:\n%s", diff)
 	}
 }
 
@@ -373,6 +373,30 @@ func TestLedger_KeepsSoManyBytes(t *testing.T) {
 	}
 	if n := len(l.Runs()); n < 4 || n > 8 {
 		t.Errorf("%d executions are kept", n)
+	}
+}
+
+// However many executions are to be forgotten at once: who looks meanwhile, the
+// session's actor too, waits for that.
+func TestLedger_ForgetsManyInAMoment(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	entries := []ledger.Entry{accepted("running", "")}
+	for i := range 40_000 {
+		x := sandbox.ExecID(fmt.Sprintf("x%d", i))
+		entries = append(entries, accepted(x, ""), finished(x, uint64(i+1)))
+	}
+	add(t, l, entries...)
+	began := time.Now()
+	l.Rest()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n := len(l.Runs()); n != 257 {
+		t.Errorf("%d executions are kept", n)
+	}
+	if diff := cmp.Diff(l.Runs(), again(t, dir, ledger.Options{}).Runs()); diff != "" {
+		t.Errorf("the next daemon keeps others:\n%s", diff)
 	}
 }
 
