@@ -357,7 +357,29 @@ func (l *Ledger) Oldest() uint64 {
 }
 
 // Room returns nil when there is room to keep more, or an error of Kind NoSpace.
-func (l *Ledger) Room() error { return l.store.Room() }
+func (l *Ledger) Room() error {
+	if l.large() {
+		l.writing.Lock()
+		l.tidy() // what was needed until now may be so no longer
+		l.writing.Unlock()
+		if l.large() {
+			return &sandbox.Error{
+				Op: "record", ID: l.info.Session, Kind: sandbox.NoSpace,
+				Detail: "the record of this session takes what it may, and what still runs needs all of it",
+				Remedy: "wait until what runs the longest has ended, or use another session",
+			}
+		}
+	}
+	return l.store.Room()
+}
+
+// large tells whether the log is larger than a session's may be. It may be so by
+// the segment that is being written and another.
+func (l *Ledger) large() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size() > l.store.opts.SessionBytes+2*l.store.opts.SegmentBytes
+}
 
 // Runs returns the ids of the executions that are kept, the oldest first.
 func (l *Ledger) Runs() []sandbox.ExecID {

@@ -400,6 +400,29 @@ func TestLedger_ForgetsManyInAMoment(t *testing.T) {
 	}
 }
 
+// What goes on keeps all behind it. Then there is no room for more, until it ends.
+func TestLedger_OneThatGoesOnBoundsTheOthers(t *testing.T) {
+	opts := ledger.Options{SegmentBytes: 1 << 10, SessionBytes: 8 << 10}
+	dir := t.TempDir()
+	l := create(t, open(t, dir, opts))
+	add(t, l, accepted("running", ""), started("running"))
+	n := 0
+	for ; n < 50 && l.Room() == nil; n++ {
+		x := sandbox.ExecID(fmt.Sprintf("x%d", n))
+		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, bytes.Repeat([]byte("x"), 1000)), finished(x, 2))
+	}
+	if n < 6 || n > 10 || sandbox.KindOf(l.Room()) != sandbox.NoSpace {
+		t.Fatalf("after %d executions: %v", n, l.Room())
+	}
+	if kept := len(l.Runs()); kept != n+1 {
+		t.Errorf("%d of %d were forgotten, though nothing is won by it", n+1-kept, n)
+	}
+	add(t, l, finished("running", 3))
+	if err := l.Room(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStore_EndedSessionsStayForAWhile(t *testing.T) {
 	dir := t.TempDir()
 	store := open(t, dir, ledger.Options{})
