@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type Ledger struct {
 	writing sync.Mutex
 	file    *os.File // of the last segment, open for appending; nil while it rests
 	buffer  []byte   // for the next append; kept while the file is open
+	aside   bool     // its session has ended, or never began
 
 	// mu guards the index. Nobody waits for a disk while holding it. What is below
 	// is changed with both held.
@@ -95,11 +97,15 @@ func (l *Ledger) Standing() Standing {
 }
 
 // Append numbers the events of entries, which it sets, and writes all of them or
-// none. An error is of Kind NoSpace when the disk has no room, else Other.
+// none. An error is of Kind NoSpace when the disk has no room, else Other. What
+// comes when the ledger is put aside and forgotten needs no place: nobody can ask
+// for it.
 func (l *Ledger) Append(entries []Entry) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if err := l.open(); err != nil {
+	if err := l.open(); l.aside && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return fault("append", err)
 	}
 	seq, data, sizes := l.seq, l.buffer[:0], make([]int, len(entries))

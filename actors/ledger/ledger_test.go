@@ -460,6 +460,35 @@ func TestStore_EndedSessionsStayForAWhile(t *testing.T) {
 	}
 }
 
+// The end of a session may be written late, when the disk has room again. It then
+// finds its ledger where it was put, or that there is none, which is well too.
+func TestLedger_WhatComesLate(t *testing.T) {
+	late := ledger.Entry{Event: sandbox.Event{Type: sandbox.SessionStopped, Cause: sandbox.CauseIdle}}
+	for name, c := range map[string]struct {
+		ran   bool
+		after time.Duration
+		want  sandbox.Cause
+	}{
+		"kept":              {ran: true, want: sandbox.CauseIdle},
+		"forgotten since":   {ran: true, after: 25 * time.Hour},
+		"nothing ran in it": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := open(t, t.TempDir(), ledger.Options{})
+			l := create(t, store)
+			if c.ran {
+				add(t, l, accepted("x", ""), started("x"), finished("x", 1))
+			}
+			l.Archive()
+			store.Sweep(time.Now().Add(c.after))
+			add(t, l, late)
+			if got := l.Standing().Stopped; got != c.want {
+				t.Errorf("it stopped for %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestLedger_OneThatStoppedIsNotLeft(t *testing.T) {
 	dir := t.TempDir()
 	l := create(t, open(t, dir, ledger.Options{}))

@@ -210,6 +210,7 @@ func (l *Ledger) Archive() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.rest()
+	l.aside = true
 	to := filepath.Join(l.store.dir, ended, l.info.ID)
 	if len(l.runs) == 0 { // there is nothing in it that anybody could ask for
 		l.store.grew(-l.size())
@@ -233,6 +234,7 @@ func (l *Ledger) Discard() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.rest()
+	l.aside = true
 	l.store.grew(-l.size())
 	_ = os.RemoveAll(l.dir)
 }
