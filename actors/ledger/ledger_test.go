@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -450,7 +452,7 @@ func TestStore_EndedSessionsStayForAWhile(t *testing.T) {
 	if _, err := store.Find(id); sandbox.KindOf(err) != sandbox.NotFound {
 		t.Errorf("got %v", err)
 	}
-	for _, bad := range []string{"", ".", "..", "../live", "a/b"} {
+	for _, bad := range []string{"", ".", "..", "../live", "a/b", "a\x00", strings.Repeat("a", 300)} {
 		if _, err := store.Find(bad); sandbox.KindOf(err) != sandbox.NotFound {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -487,6 +489,45 @@ func TestLedger_WhatComesLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A session that ends does not wait for who reads the large record of another.
+func TestStore_ToFindKeepsNobodyFromEnding(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{})
+	slow := filepath.Join(dir, "ended", "aaaa")
+	if err := os.Mkdir(slow, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(slow, "session.json") // a disk that does not answer
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan struct{})
+	go func() {
+		defer close(found)
+		_, _ = store.Find("aaaa")
+	}()
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := create(t, store)
+	add(t, l, accepted("x", ""))
+	archived := make(chan struct{})
+	go func() {
+		defer close(archived)
+		l.Archive()
+		_, _ = store.Find(id)
+	}()
+	select {
+	case <-archived:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
+	}
+	_ = w.Close()
+	<-found
+	<-archived
 }
 
 func TestLedger_OneThatStoppedIsNotLeft(t *testing.T) {
