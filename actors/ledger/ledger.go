@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type Ledger struct {
 	writing sync.Mutex
 	file    *os.File // of the last segment, open for appending; nil while it rests
 	buffer  []byte   // for the next append; kept while the file is open
+	aside   bool     // its session has ended, or never began
 
 	// mu guards the index. Nobody waits for a disk while holding it. What is below
 	// is changed with both held.
@@ -95,11 +97,15 @@ func (l *Ledger) Standing() Standing {
 }
 
 // Append numbers the events of entries, which it sets, and writes all of them or
-// none. An error is of Kind NoSpace when the disk has no room, else Other.
+// none. An error is of Kind NoSpace when the disk has no room, else Other. What
+// comes when the ledger is put aside and forgotten needs no place: nobody can ask
+// for it.
 func (l *Ledger) Append(entries []Entry) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if err := l.open(); err != nil {
+	if err := l.open(); l.aside && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return fault("append", err)
 	}
 	seq, data, sizes := l.seq, l.buffer[:0], make([]int, len(entries))
@@ -357,7 +363,29 @@ func (l *Ledger) Oldest() uint64 {
 }
 
 // Room returns nil when there is room to keep more, or an error of Kind NoSpace.
-func (l *Ledger) Room() error { return l.store.Room() }
+func (l *Ledger) Room() error {
+	if l.large() {
+		l.writing.Lock()
+		l.tidy() // what was needed until now may be so no longer
+		l.writing.Unlock()
+		if l.large() {
+			return &sandbox.Error{
+				Op: "record", ID: l.info.Session, Kind: sandbox.NoSpace,
+				Detail: "the record of this session takes what it may, and what still runs needs all of it",
+				Remedy: "wait until what runs the longest has ended, or use another session",
+			}
+		}
+	}
+	return l.store.Room()
+}
+
+// large tells whether the log is larger than a session's may be. It may be so by
+// the segment that is being written and another.
+func (l *Ledger) large() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size() > l.store.opts.SessionBytes+2*l.store.opts.SegmentBytes
+}
 
 // Runs returns the ids of the executions that are kept, the oldest first.
 func (l *Ledger) Runs() []sandbox.ExecID {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -356,7 +358,7 @@ func TestLedger_KeepsSoManyAndNoMore(t *testing.T) {
 		t.Errorf("%+v, %v; the oldest is %d", events, err, oldest)
 	}
 	if diff := cmp.Diff(l.Runs(), again(t, dir, opts).Runs()); diff != "" {
-		t.Logf("forgotten ones in a segment that is needed come back:\n%s", diff)
+		t.Errorf("the next daemon keeps others:\n%s", diff)
 	}
 }
 
@@ -374,6 +376,53 @@ func TestLedger_KeepsSoManyBytes(t *testing.T) {
 	}
 	if n := len(l.Runs()); n < 4 || n > 8 {
 		t.Errorf("%d executions are kept", n)
+	}
+}
+
+// However many executions are to be forgotten at once: who looks meanwhile, the
+// session's actor too, waits for that.
+func TestLedger_ForgetsManyInAMoment(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	entries := []ledger.Entry{accepted("running", "")}
+	for i := range 40_000 {
+		x := sandbox.ExecID(fmt.Sprintf("x%d", i))
+		entries = append(entries, accepted(x, ""), finished(x, uint64(i+1)))
+	}
+	add(t, l, entries...)
+	began := time.Now()
+	l.Rest()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n := len(l.Runs()); n != 257 {
+		t.Errorf("%d executions are kept", n)
+	}
+	if diff := cmp.Diff(l.Runs(), again(t, dir, ledger.Options{}).Runs()); diff != "" {
+		t.Errorf("the next daemon keeps others:\n%s", diff)
+	}
+}
+
+// What goes on keeps all behind it. Then there is no room for more, until it ends.
+func TestLedger_OneThatGoesOnBoundsTheOthers(t *testing.T) {
+	opts := ledger.Options{SegmentBytes: 1 << 10, SessionBytes: 8 << 10}
+	dir := t.TempDir()
+	l := create(t, open(t, dir, opts))
+	add(t, l, accepted("running", ""), started("running"))
+	n := 0
+	for ; n < 50 && l.Room() == nil; n++ {
+		x := sandbox.ExecID(fmt.Sprintf("x%d", n))
+		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, bytes.Repeat([]byte("x"), 1000)), finished(x, 2))
+	}
+	if n < 6 || n > 10 || sandbox.KindOf(l.Room()) != sandbox.NoSpace {
+		t.Fatalf("after %d executions: %v", n, l.Room())
+	}
+	if kept := len(l.Runs()); kept != n+1 {
+		t.Errorf("%d of %d were forgotten, though nothing is won by it", n+1-kept, n)
+	}
+	add(t, l, finished("running", 3))
+	if err := l.Room(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -404,7 +453,7 @@ func TestStore_EndedSessionsStayForAWhile(t *testing.T) {
 	if _, err := store.Find(id); sandbox.KindOf(err) != sandbox.NotFound {
 		t.Errorf("got %v", err)
 	}
-	for _, bad := range []string{"", ".", "..", "../live", "a/b"} {
+	for _, bad := range []string{"", ".", "..", "../live", "a/b", "a\x00", strings.Repeat("a", 300)} {
 		if _, err := store.Find(bad); sandbox.KindOf(err) != sandbox.NotFound {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -412,6 +461,107 @@ func TestStore_EndedSessionsStayForAWhile(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "ended", id)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// The end of a session may be written late, when the disk has room again. It then
+// finds its ledger where it was put, or that there is none, which is well too.
+func TestLedger_WhatComesLate(t *testing.T) {
+	late := ledger.Entry{Event: sandbox.Event{Type: sandbox.SessionStopped, Cause: sandbox.CauseIdle}}
+	for name, c := range map[string]struct {
+		ran   bool
+		after time.Duration
+		want  sandbox.Cause
+	}{
+		"kept":              {ran: true, want: sandbox.CauseIdle},
+		"forgotten since":   {ran: true, after: 25 * time.Hour},
+		"nothing ran in it": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := open(t, t.TempDir(), ledger.Options{})
+			l := create(t, store)
+			if c.ran {
+				add(t, l, accepted("x", ""), started("x"), finished("x", 1))
+			}
+			l.Archive()
+			store.Sweep(time.Now().Add(c.after))
+			add(t, l, late)
+			if got := l.Standing().Stopped; got != c.want {
+				t.Errorf("it stopped for %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Who reads while the ledger is put aside gets all of it.
+func TestLedger_IsReadWhileItIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	add(t, l, accepted("x", ""), started("x"), output("x", sandbox.Stdout, 1, []byte("text")), finished("x", 2))
+	l.Rest()
+	if err := os.Rename(filepath.Join(dir, "live", id), filepath.Join(dir, "ended", id)); err != nil { // as Archive begins
+		t.Fatal(err)
+	}
+	if _, texts, _ := everything(t, l, "x"); string(texts[""]) != "text" {
+		t.Errorf("read %q", texts)
+	}
+}
+
+// How long a session that ended stays is counted from its end, however long it
+// was before.
+func TestStore_AgeIsCountedFromTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{})
+	l := create(t, store)
+	add(t, l, accepted("x", ""), started("x"), finished("x", 1))
+	l.Rest()
+	before := time.Now().Add(-25 * time.Hour) // nothing was made in the directory since
+	if err := os.Chtimes(filepath.Join(dir, "live", id), before, before); err != nil {
+		t.Fatal(err)
+	}
+	l.Archive()
+	store.Sweep(time.Now())
+	if _, err := open(t, dir, ledger.Options{}).Find(id); err != nil {
+		t.Error(err)
+	}
+}
+
+// A session that ends does not wait for who reads the large record of another.
+func TestStore_ToFindKeepsNobodyFromEnding(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{})
+	slow := filepath.Join(dir, "ended", "aaaa")
+	if err := os.Mkdir(slow, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(slow, "session.json") // a disk that does not answer
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan struct{})
+	go func() {
+		defer close(found)
+		_, _ = store.Find("aaaa")
+	}()
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := create(t, store)
+	add(t, l, accepted("x", ""))
+	archived := make(chan struct{})
+	go func() {
+		defer close(archived)
+		l.Archive()
+		_, _ = store.Find(id)
+	}()
+	select {
+	case <-archived:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
+	}
+	_ = w.Close()
+	<-found
+	<-archived
 }
 
 func TestLedger_OneThatStoppedIsNotLeft(t *testing.T) {

@@ -44,6 +44,7 @@ func (s *Store) load(dir string) (*Ledger, error) {
 		if !whole && i < len(names)-1 {
 			return l, l.breakOff(names[i+1:])
 		}
+		l.tidy() // now, as what was forgotten in a segment that was needed comes back with it
 	}
 	return l, nil
 }

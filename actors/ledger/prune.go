@@ -33,54 +33,54 @@ func (l *Ledger) prune(now time.Time) {
 			over++
 		}
 	}
-	size := l.size()
-	for _, id := range slices.Clone(l.order) {
+	size, kept := l.size(), make([]sandbox.ExecID, 0, min(over, o.Executions))
+	for i, id := range l.order {
 		run := l.runs[id]
 		tooOld := run.Over() && now.Sub(run.Ended) > o.Age
-		if !run.Over() || !tooOld && over <= o.Executions && size <= o.SessionBytes {
+		tooLarge := size > o.SessionBytes && len(kept) == 0 // behind one that is kept nothing is won
+		if !run.Over() || !tooOld && !tooLarge && over <= o.Executions {
+			kept = append(kept, id)
 			continue
 		}
 		over--
-		size -= l.forget(id)
+		delete(l.runs, id)
+		if len(kept) == 0 {
+			size -= l.between(run.first.segment, l.firstOf(l.order[i+1:]))
+		}
 	}
+	l.order = kept
 	l.release()
 	if size > o.SessionBytes { // events of no execution, or of those that go on
 		l.shorten(o.SessionBytes)
 	}
 }
 
-// forget takes an execution out of the index, and returns how many bytes of
-// segments nothing needs any more for that.
-func (l *Ledger) forget(id sandbox.ExecID) int64 {
-	before := l.needed()
-	delete(l.runs, id)
-	l.order = slices.DeleteFunc(l.order, func(other sandbox.ExecID) bool { return other == id })
-	return before - l.needed()
-}
-
-// needed is the size of the segments from the first that an execution is in.
-func (l *Ledger) needed() int64 {
-	first, size := l.firstNeeded(), int64(0)
+// between is the size of the segments from one number up to another.
+func (l *Ledger) between(from, to int) int64 {
+	var size int64
 	for _, s := range l.segments {
-		if s.number >= first {
+		if s.number >= from && s.number < to {
 			size += s.size
 		}
 	}
 	return size
 }
 
-// firstNeeded is the number of the first segment that is to be kept: those of
-// executions, and always the last.
-func (l *Ledger) firstNeeded() int {
+// firstOf is the number of the first segment that is to be kept for executions in
+// their order: that of the oldest, and always the last.
+func (l *Ledger) firstOf(order []sandbox.ExecID) int {
 	if len(l.segments) == 0 {
 		return 0
 	}
-	first := l.segments[len(l.segments)-1].number
-	for _, run := range l.runs {
-		first = min(first, run.first.segment)
+	last := l.segments[len(l.segments)-1].number
+	if len(order) == 0 {
+		return last
 	}
-	return first
+	return min(last, l.runs[order[0]].first.segment)
 }
+
+// firstNeeded is the number of the first segment that is to be kept.
+func (l *Ledger) firstNeeded() int { return l.firstOf(l.order) }
 
 func (l *Ledger) size() int64 {
 	var size int64

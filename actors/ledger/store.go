@@ -60,7 +60,9 @@ type Store struct {
 	looked  atomic.Int64
 	lacking atomic.Pointer[string]
 
-	mu       sync.Mutex
+	finding sync.Mutex // held by who reads what is kept of an ended session: one at a time, as each takes memory
+
+	mu       sync.Mutex // nobody waits for a disk while holding it
 	loaded   bool
 	left     []*Ledger          // of sessions that an earlier daemon left
 	archives map[string]*Ledger // of ended sessions that were asked for lately
@@ -172,24 +174,38 @@ func (s *Store) setAside(dir string, why error) {
 
 // Find returns the ledger of a session that has ended. Kind NotFound.
 func (s *Store) Find(id string) (*Ledger, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.archives[id]; l != nil {
+	if l := s.kept(id); l != nil {
 		return l, nil
 	}
-	dir := filepath.Join(s.dir, ended, id)
-	if id == "" || strings.ContainsAny(id, "/.") {
+	if id == "" || len(id) > maxID || strings.ContainsAny(id, "/.\x00") {
 		return nil, &sandbox.Error{Op: "find", Kind: sandbox.NotFound}
 	}
-	l, err := s.load(dir)
+	s.finding.Lock()
+	defer s.finding.Unlock()
+	if l := s.kept(id); l != nil { // somebody else asked for it just now
+		return l, nil
+	}
+	l, err := s.load(filepath.Join(s.dir, ended, id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &sandbox.Error{Op: "find", Kind: sandbox.NotFound, Err: err}
 	}
 	if err != nil {
 		return nil, fault("find", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.keep(id, l)
 	return l, nil
+}
+
+// maxID is more than any id of a session has.
+const maxID = 64
+
+// kept returns a ledger of an ended session that is in memory, or nil.
+func (s *Store) kept(id string) *Ledger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.archives[id]
 }
 
 // maxArchives is how many ledgers of ended sessions are held in memory.
@@ -210,6 +226,7 @@ func (l *Ledger) Archive() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.rest()
+	l.aside = true
 	to := filepath.Join(l.store.dir, ended, l.info.ID)
 	if len(l.runs) == 0 { // there is nothing in it that anybody could ask for
 		l.store.grew(-l.size())
@@ -220,6 +237,7 @@ func (l *Ledger) Archive() {
 		l.store.opts.Logger.Error("the record of a session could not be put aside", "session", l.info.Session, "err", err)
 		return
 	}
+	_ = os.Chtimes(to, time.Time{}, time.Now()) // what Sweep counts from; a rename does not set it
 	l.mu.Lock()
 	l.dir = to
 	l.mu.Unlock()
@@ -233,6 +251,7 @@ func (l *Ledger) Discard() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.rest()
+	l.aside = true
 	l.store.grew(-l.size())
 	_ = os.RemoveAll(l.dir)
 }

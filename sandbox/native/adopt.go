@@ -31,9 +31,16 @@ func (b *Backend) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, er
 	if err == nil {
 		return x, nil
 	}
+	if errors.Is(ctx.Err(), context.Canceled) { // this daemon ends before it knows: the sandbox stays the next one's
+		return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Canceled, Err: err}
+	}
 	cause, why := b.autopsy(rec)
 	b.unclaim(id)
-	err = errors.Join(err, b.endLeftover(context.WithoutCancel(ctx), rec))
+	ended := b.endLeftover(context.WithoutCancel(ctx), rec)
+	if ended == nil {
+		b.uids.give(rec.UID)
+	}
+	err = errors.Join(err, ended)
 	return nil, &sandbox.Error{Op: "adopt", ID: string(id), Kind: sandbox.Stopped, Cause: cause, Detail: why, Err: err}
 }
 
@@ -42,6 +49,16 @@ func (b *Backend) unclaim(id sandbox.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.claimed, id)
+}
+
+// reserve keeps the user ids of the sandboxes that are to be adopted from new
+// ones, which may be made before.
+func (b *Backend) reserve() {
+	for id := range b.claimed {
+		if rec, err := b.records.read(id); err == nil { // else it will not be adopted
+			b.uids.claim(rec.UID)
+		}
+	}
 }
 
 // errOther says that a record is of something that is not there any more.
@@ -77,7 +94,6 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		}
 		return nil, errors.Join(err, process.Close())
 	}
-	b.uids.claim(rec.UID)
 	b.mu.Lock()
 	b.boxes[rec.ID] = x
 	delete(b.claimed, rec.ID)

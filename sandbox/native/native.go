@@ -161,6 +161,7 @@ func (b *Backend) prepare(ctx context.Context) error {
 	}
 	b.uids = newUIDs(instance(b.opts.StateDir), mappedIDs())
 	b.foreign = mappedIDs() < allIDs
+	b.reserve()
 	if b.uids.shared {
 		b.unenforced = append(b.unenforced, "uid")
 	} else {

@@ -45,15 +45,6 @@ func (s *senders) begin(id sandbox.ExecID) (end func(), ok bool) {
 
 // sendInput writes to the stdin of an execution.
 func (h *Handler) sendInput(ctx context.Context, op *operation) outcome {
-	end, ok := h.senders.begin(op.execution)
-	if !ok {
-		err := &sandbox.Error{
-			Op: "stdin", ID: string(op.execution), Kind: sandbox.Conflict,
-			Detail: "another call is sending input to this execution", Remedy: "Wait for its answer, then send",
-		}
-		return h.failed(ctx, op, err, op.call())
-	}
-	defer end()
 	owner := door.Principal(ctx)
 	record, err := h.sessions.Execution(ctx, owner, op.execution)
 	if err != nil {
@@ -66,6 +57,15 @@ func (h *Handler) sendInput(ctx context.Context, op *operation) outcome {
 		}
 		return h.failed(ctx, op, err, op.call())
 	}
+	end, ok := h.senders.begin(op.execution) // by its owner alone: nobody else sees or keeps the turn
+	if !ok {
+		err := &sandbox.Error{
+			Op: "stdin", ID: string(op.execution), Kind: sandbox.Conflict,
+			Detail: "another call is sending input to this execution", Remedy: "Wait for its answer, then send",
+		}
+		return h.failed(ctx, op, err, op.call())
+	}
+	defer end()
 	p := &pipe{sessions: h.sessions, owner: owner, id: op.execution}
 	sent, err := p.send(ctx, op.input.data)
 	whole := sent == len(op.input.data)

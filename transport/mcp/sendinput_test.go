@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/transport/door"
 	"github.com/sandwarden/sandwarden/transport/mcp"
 	"github.com/sandwarden/sandwarden/transport/transporttest"
 )
@@ -61,8 +62,9 @@ func TestSendInput_ToWhoDoesNotRead(t *testing.T) {
 		release := make(chan struct{})
 		fake := &stuffed{&transporttest.Sessions{Run: until(release)}, 4}
 		h := mcp.New(fake, mcp.Options{})
+		who := sandbox.Principal("")
 		call := func(tool, arguments string) string {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", strings.NewReader(guideCall(tool, arguments)))
+			r := httptest.NewRequestWithContext(door.With(t.Context(), who), http.MethodPost, "/mcp", strings.NewReader(guideCall(tool, arguments)))
 			r.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
@@ -73,6 +75,9 @@ func TestSendInput_ToWhoDoesNotRead(t *testing.T) {
 		go func() { first <- call("send_input", `{"execution_id":"exec-1","text":"123456","close":true}`) }()
 		synctest.Wait()
 		expect(t, "at once", call("send_input", `{"execution_id":"exec-1","text":"7"}`), []string{`Conflict: another call is sending input`, `"Wait for its answer, then send"`})
+		who = "somebody else" // who does not learn that somebody sends, and keeps nobody's turn
+		expect(t, "another's", call("send_input", `{"execution_id":"exec-1","text":"7"}`), []string{`Execution not found: exec-1`})
+		who = ""
 		expect(t, "in the end", <-first, []string{`4 of 6 bytes were sent: the program reads no more now. Send the rest later`, `"sent_bytes":4,"complete":false,"closed":false`})
 		fake.room = 100
 		expect(t, "the rest", call("send_input", `{"execution_id":"exec-1","text":"56","close":true}`), []string{`"sent_bytes":2,"complete":true,"closed":true`})
