@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -105,6 +106,11 @@ func TestTerm_KeepsSessions(t *testing.T) {
 		got, err := first.call(t.Context(), "get_execution", arguments{"session_id": "b"})
 		return err == nil && got.Error == nil && strings.Contains(got.Result.Content[0].Text, "running")
 	})
+	early := first.shakenHands(t, "c", "import time\nprint('before', flush=True)\ntime.sleep(3)")
+	eventually(t, "that runs too", func() bool {
+		got, err := first.call(t.Context(), "get_execution", arguments{"session_id": "c"})
+		return err == nil && got.Error == nil && strings.Contains(got.Result.Content[0].Text, "running")
+	})
 	began := time.Now()
 	if status := first.stop(t, syscall.SIGTERM); status != 0 || time.Since(began) > 8*time.Second {
 		t.Errorf("status %d after %s", status, time.Since(began))
@@ -112,6 +118,9 @@ func TestTerm_KeepsSessions(t *testing.T) {
 	got := <-done
 	if got.Error == nil || !strings.Contains(got.Error.Message, "goes on") {
 		t.Errorf("who waited was told %+v", got)
+	}
+	if got := <-early; !strings.Contains(got, `"status":"running"`) || !strings.Contains(got, "it goes on") {
+		t.Errorf("who shook hands was told %s", got)
 	}
 	second := p.serve(t)
 	if text := second.run(t, "a", "print(x + 1, open('/work/f').read())"); text != "42 hi" {
@@ -126,6 +135,41 @@ func TestTerm_KeepsSessions(t *testing.T) {
 		t.Errorf("of b there is %s", text)
 	}
 	second.clear(t)
+}
+
+// shakenHands runs code for a client that shook hands. The channel gets the answer.
+func (s *server) shakenHands(t *testing.T, session, code string) <-chan string {
+	t.Helper()
+	ask := func(id, body string) (string, http.Header) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/mcp", strings.NewReader(body))
+		if err != nil {
+			return err.Error(), nil
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Accept", "application/json, text/event-stream")
+		if id != "" {
+			request.Header.Set("Mcp-Session-Id", id)
+		}
+		response, err := s.client.Do(request)
+		if err != nil {
+			return err.Error(), nil
+		}
+		defer response.Body.Close()
+		data, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err.Error(), nil
+		}
+		return string(data), response.Header
+	}
+	_, header := ask("", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`)
+	answer := make(chan string, 1)
+	call := `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"execute_code","arguments":` +
+		string(jsonOf(t, arguments{"session_id": session, "code": code})) + `}}`
+	go func() { // ends with the call
+		text, _ := ask(header.Get("Mcp-Session-Id"), call)
+		answer <- text
+	}()
+	return answer
 }
 
 // A session's directory is where its kernel begins and its commands run.

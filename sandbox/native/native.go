@@ -95,7 +95,7 @@ type Backend struct {
 	unenforced   []string
 	limits       string            // how to get what is not enforced, where that is known
 	interpreters map[string]string // by template
-	foreign      bool              // we are in a user namespace, which the next daemon is not in
+	foreign      bool              // sandboxes have ids of a user namespace over which the next daemon has no rights
 
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, and the look for orphans
@@ -160,7 +160,7 @@ func (b *Backend) prepare(ctx context.Context) error {
 		return err
 	}
 	b.uids = newUIDs(instance(b.opts.StateDir), mappedIDs())
-	b.foreign = mappedIDs() < allIDs
+	b.foreign = mappedIDs() < allIDs && !b.uids.shared // the one id of all is ours in each namespace
 	b.reserve()
 	if b.uids.shared {
 		b.unenforced = append(b.unenforced, "uid")

@@ -76,13 +76,16 @@ func TestJSON_Errors(t *testing.T) {
 // What is not kept any more is told of, and what does not come right is given up
 // after some attempts.
 func TestFollow(t *testing.T) {
-	var failing atomic.Bool
+	var failing, left atomic.Bool
 	var asked atomic.Int64
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		switch {
 		case failing.Load():
 			w.WriteHeader(http.StatusBadGateway)
+		case !left.Swap(true): // the daemon goes, and the next one knows the execution
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `{"status":409,"kind":"stopped","detail":"the daemon is shutting down","cause":"shutdown"}`)
 		case strings.HasSuffix(r.URL.Path, "/output") && r.URL.Query().Get("from") == "0":
 			fmt.Fprint(w, `{"chunks":[{"stream":"stdout","text":"a"},{"stream":"stderr","base64":"/w=="}],"from":5,"next":7,"end":false,"missing":5}`)
 		case strings.HasSuffix(r.URL.Path, "/output"):

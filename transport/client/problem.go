@@ -14,6 +14,7 @@ type Error struct {
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy"`
 	Code   string `json:"error_code"`
+	Cause  string `json:"cause"`
 }
 
 // Error is for people.
@@ -48,6 +49,9 @@ func hasStatus(err error, status int) bool {
 func passes(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
+		return true
+	}
+	if e.Cause == "shutdown" { // what was asked for goes on, and the next daemon has it
 		return true
 	}
 	switch e.Status {

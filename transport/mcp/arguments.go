@@ -280,6 +280,9 @@ func (op *operation) request() sandbox.ExecRequest {
 		Dir:            op.dir, Vars: op.vars, Key: op.key, Background: op.background, Stdin: op.stdin,
 		Detached: op.detached, Patience: op.patience,
 	}
+	if op.tool == executeCode { // a kernel has the folder that it began in
+		r.SessionRequest.Dir = op.dir
+	}
 	switch {
 	case op.tool == executeCode && op.code == "":
 		r.Code = "\n" // an empty cell is code too

@@ -27,7 +27,13 @@ func (h *Handler) run(ctx context.Context, op *operation, request sandbox.ExecRe
 	var id sandbox.ExecID
 	request.Accepted = func(_ sandbox.Session, accepted sandbox.ExecID) { id = accepted }
 	result, err := h.sessions.Execute(ctx, request)
-	if err == nil || ctx.Err() == nil || id == "" {
+	if err == nil || id == "" {
+		return result, err
+	}
+	if leaving(err) { // the work goes on without the daemon, and there is nobody to ask for its output
+		return sandbox.ExecResult{Exec: id, Session: result.Session, Created: result.Created, Status: sandbox.ExecRunning}, nil
+	}
+	if ctx.Err() == nil {
 		return result, err
 	}
 	cause := context.Cause(ctx)
@@ -42,6 +48,12 @@ func (h *Handler) run(ctx context.Context, op *operation, request sandbox.ExecRe
 		h.stopRun(lasting, request.Owner, id)
 	}
 	return result, err
+}
+
+// leaving reports whether an error says that the daemon goes away.
+func leaving(err error) bool {
+	e, ok := errors.AsType[*sandbox.Error](err)
+	return ok && e.Kind == sandbox.Stopped && e.Cause == sandbox.CauseShutdown
 }
 
 // stopRun stops a run as the end of its call does: first it is interrupted.

@@ -48,7 +48,7 @@ func (o Options) coreTools() []protocol.Tool {
 		string(plainjson.AppendStrings(nil, o.Flavors)) + `,"default":` + quoted(o.DefaultFlavor) + `},` +
 		`"timeout":{"type":"integer","description":"Seconds that the run may take","minimum":1,"maximum":` +
 		seconds(o.MaxTimeout) + `,"default":` + seconds(o.DefaultTimeout) + `},` +
-		`"working_directory":{"type":"string","description":"Folder to run in"},` +
+		`"working_directory":{"type":"string","description":"Folder that a command runs in; of code, the folder of the session that the call makes"},` +
 		`"background":{"type":"boolean","description":"Answer at once with the execution_id, and let it run","default":false},` +
 		`"idempotency_key":{"type":"string","description":"A call with the same key in the same session does not run again: it gets the same result","maxLength":200}`
 	run := hints{destructive: true}
