@@ -30,7 +30,7 @@ import (
 func durable(t *testing.T) *place {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		sandboxtest.Skip(t, "sandboxes of an ordinary user end with their daemon")
+		sandboxtest.Skip(t, "without control groups of its own the test does not find what is in sandboxes")
 	}
 	return newPlace(t, "SANDWARDEN_SHUTDOWN_SESSIONS=keep")
 }

@@ -98,6 +98,26 @@ func TestOrdinaryUser_AllowedToDoWithout(t *testing.T) {
 	s.wantNothingLeft(t)
 }
 
+// Sandboxes of the user's one id are taken over by the next daemon.
+func TestOrdinaryUser_KeepsSessions(t *testing.T) {
+	p := poor(t, "SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1", "SANDWARDEN_SHUTDOWN_SESSIONS=keep")
+	s := p.serve(t)
+	if s.wayOut() == doctorTells {
+		sandboxtest.Skip(t, "an ordinary user may make no user namespace here")
+	}
+	s.run(t, "a", "x = 41")
+	if status := s.stop(t, syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	next := p.serve(t)
+	if got := next.run(t, "a", "x + 1"); got != "42" {
+		t.Errorf("got %q", got)
+	}
+	next.text(t, "stop_session", arguments{"session_id": "a"})
+	next.stop(t, syscall.SIGTERM)
+	next.wantNothingLeft(t)
+}
+
 // The process that an ordinary user started is killed: the one inside, which
 // does the work, ends as if it had been asked to.
 func TestOrdinaryUser_KilledOutside(t *testing.T) {
