@@ -52,6 +52,10 @@ func TestExecute_RefusesWhatCannotBe(t *testing.T) {
 		"an unknown flavor":             {SessionRequest: sandbox.SessionRequest{Flavor: "huge"}, Code: "print:x"},
 		"a negative timeout":            {Code: "print:x", Timeout: -1},
 		"an environment without =":      {SessionRequest: sandbox.SessionRequest{Env: []string{"A"}}, Code: "print:x"},
+		"variables without =":           {Argv: []string{"print:x"}, Vars: []string{"A"}},
+		"variables that are too large":  {Argv: []string{"print:x"}, Vars: []string{"A=" + strings.Repeat("a", 1<<20)}},
+		"too many arguments":            {Argv: slices.Repeat([]string{"x"}, 65<<10)},
+		"a directory that is too long":  {Argv: []string{"print:x"}, Dir: strings.Repeat("a", 5000)},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, fake(), supervision.Options{})

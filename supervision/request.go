@@ -16,6 +16,8 @@ const (
 	maxName     = 128
 	maxEnv      = 256
 	maxEnvBytes = 64 << 10
+	maxVarBytes = 1 << 20  // of a command
+	maxArgs     = 64 << 10 // fewer than any kernel takes
 )
 
 func invalid(op, name, detail string) error {
@@ -55,7 +57,7 @@ func specOf(name string, request sandbox.SessionRequest, o *Options) (sandbox.Sp
 		func(f sandbox.Flavor) string { return f.Name }); err != nil {
 		return spec, err
 	}
-	return spec, checkEnv(request.Env)
+	return spec, checkEnv("create", request.Env, maxEnvBytes)
 }
 
 // pick finds what is called name, or usual when name is empty.
@@ -74,16 +76,16 @@ func pick[T any](all []T, name, usual, what string, nameOf func(T) string) (T, e
 	return none, invalid("create", "", fmt.Sprintf("unknown %s %.40q; use one of: %s", what, name, strings.Join(names, ", ")))
 }
 
-func checkEnv(env []string) error {
+func checkEnv(op string, env []string, most int) error {
 	size := 0
 	for _, pair := range env {
 		size += len(pair)
 		if key, _, ok := strings.Cut(pair, "="); !ok || key == "" || strings.ContainsRune(pair, 0) {
-			return invalid("create", "", "an environment variable is NAME=VALUE, without NUL")
+			return invalid(op, "", "an environment variable is NAME=VALUE, without NUL")
 		}
 	}
-	if len(env) > maxEnv || size > maxEnvBytes {
-		return invalid("create", "", fmt.Sprintf("at most %d environment variables of %d bytes in all", maxEnv, maxEnvBytes))
+	if len(env) > maxEnv || size > most {
+		return invalid(op, "", fmt.Sprintf("at most %d environment variables of %d bytes in all", maxEnv, most))
 	}
 	return nil
 }
@@ -97,8 +99,12 @@ func checkExec(request *sandbox.ExecRequest) error {
 		return invalid("execute", request.Session, "the command is empty")
 	case request.Timeout < 0:
 		return invalid("execute", request.Session, "the timeout must be above 0")
+	case len(request.Argv) > maxArgs:
+		return invalid("execute", request.Session, fmt.Sprintf("a command has at most %d arguments", maxArgs))
+	case len(request.Dir) >= sandbox.MaxPath:
+		return invalid("execute", request.Session, "the working directory is too long")
 	}
-	return nil
+	return checkEnv("execute", request.Vars, maxVarBytes) // it is kept as long as the work waits and runs
 }
 
 // newSandboxID returns an id that is never used again.
