@@ -491,6 +491,25 @@ func TestLedger_WhatComesLate(t *testing.T) {
 	}
 }
 
+// How long a session that ended stays is counted from its end, however long it
+// was before.
+func TestStore_AgeIsCountedFromTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{})
+	l := create(t, store)
+	add(t, l, accepted("x", ""), started("x"), finished("x", 1))
+	l.Rest()
+	before := time.Now().Add(-25 * time.Hour) // nothing was made in the directory since
+	if err := os.Chtimes(filepath.Join(dir, "live", id), before, before); err != nil {
+		t.Fatal(err)
+	}
+	l.Archive()
+	store.Sweep(time.Now())
+	if _, err := open(t, dir, ledger.Options{}).Find(id); err != nil {
+		t.Error(err)
+	}
+}
+
 // A session that ends does not wait for who reads the large record of another.
 func TestStore_ToFindKeepsNobodyFromEnding(t *testing.T) {
 	dir := t.TempDir()

@@ -237,6 +237,7 @@ func (l *Ledger) Archive() {
 		l.store.opts.Logger.Error("the record of a session could not be put aside", "session", l.info.Session, "err", err)
 		return
 	}
+	_ = os.Chtimes(to, time.Time{}, time.Now()) // what Sweep counts from; a rename does not set it
 	l.mu.Lock()
 	l.dir = to
 	l.mu.Unlock()
