@@ -491,6 +491,20 @@ func TestLedger_WhatComesLate(t *testing.T) {
 	}
 }
 
+// Who reads while the ledger is put aside gets all of it.
+func TestLedger_IsReadWhileItIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	add(t, l, accepted("x", ""), started("x"), output("x", sandbox.Stdout, 1, []byte("text")), finished("x", 2))
+	l.Rest()
+	if err := os.Rename(filepath.Join(dir, "live", id), filepath.Join(dir, "ended", id)); err != nil { // as Archive begins
+		t.Fatal(err)
+	}
+	if _, texts, _ := everything(t, l, "x"); string(texts[""]) != "text" {
+		t.Errorf("read %q", texts)
+	}
+}
+
 // How long a session that ended stays is counted from its end, however long it
 // was before.
 func TestStore_AgeIsCountedFromTheEnd(t *testing.T) {

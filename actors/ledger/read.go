@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -19,7 +20,7 @@ var errStop = errors.New("enough")
 // passed over.
 func (l *Ledger) each(from place, visit func(e *Entry, at place) error) error {
 	l.mu.Lock()
-	segments, dir := append([]segment(nil), l.segments...), l.dir
+	segments := slices.Clone(l.segments)
 	l.mu.Unlock()
 	for _, s := range segments {
 		if s.number < from.segment {
@@ -29,7 +30,7 @@ func (l *Ledger) each(from place, visit func(e *Entry, at place) error) error {
 		if s.number == from.segment {
 			begin = from.offset
 		}
-		err := eachIn(dir, s, begin, visit)
+		err := l.eachIn(s, begin, visit)
 		switch {
 		case errors.Is(err, errStop):
 			return nil
@@ -41,8 +42,20 @@ func (l *Ledger) each(from place, visit func(e *Entry, at place) error) error {
 	return nil
 }
 
-func eachIn(dir string, s segment, begin int64, visit func(e *Entry, at place) error) error {
-	f, err := os.Open((&Ledger{dir: dir}).path(s.number))
+// segment opens a segment, also one that is put aside just now.
+func (l *Ledger) segment(number int) (*os.File, error) {
+	l.mu.Lock()
+	path := l.path(number)
+	l.mu.Unlock()
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.Open(filepath.Join(l.store.dir, ended, l.info.ID, filepath.Base(path)))
+	}
+	return f, err
+}
+
+func (l *Ledger) eachIn(s segment, begin int64, visit func(e *Entry, at place) error) error {
+	f, err := l.segment(s.number)
 	if err != nil {
 		return err
 	}
