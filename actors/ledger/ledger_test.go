@@ -595,6 +595,34 @@ func TestStore_TotalIsBounded(t *testing.T) {
 	add(t, l, finished("x", 2)) // what little there is to say is always said
 }
 
+// Who fills the room of all loses his own records, and not those of others.
+func TestStore_NobodyLosesHisToTheManyOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{TotalBytes: 6500})
+	for i, owner := range []sandbox.Principal{"few", "many", "many", "many", "few", "many", "many"} {
+		name := fmt.Sprintf("%s%d", owner, i)
+		l, err := store.Create(ledger.Info{ID: name, Owner: owner, Session: "s", Created: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := sandbox.ExecID(name + "x")
+		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, make([]byte, 1000)), finished(x, 2))
+		l.Archive()
+		at := time.Now().Add(time.Duration(i-100) * time.Minute)
+		if err := os.Chtimes(filepath.Join(dir, "ended", name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Sweep(time.Now())
+	names, err := filepath.Glob(filepath.Join(dir, "ended", "*"))
+	for i := range names {
+		names[i] = filepath.Base(names[i])
+	}
+	if diff := cmp.Diff([]string{"few0", "few4", "many6"}, names); err != nil || diff != "" {
+		t.Errorf("others stay: %v\n%s", err, diff)
+	}
+}
+
 func BenchmarkAppend(b *testing.B) {
 	l := create(b, open(b, b.TempDir(), ledger.Options{}))
 	add(b, l, accepted("x", ""), started("x"))
