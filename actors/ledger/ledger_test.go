@@ -227,6 +227,20 @@ func TestLedger_OutputByRange(t *testing.T) {
 	}
 }
 
+// One entry that is not taken would keep all behind it from being written.
+func TestLedger_TakesTheLargestThatMayBeAsked(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	large := accepted("x", "")
+	large.Accepted.Exec.Argv = []string{strings.Repeat("<", 2<<20)} // which JSON writes as six
+	large.Accepted.Exec.Env = []string{"A=" + strings.Repeat("\x01", 1<<20)}
+	add(t, l, large)
+	l.Rest()
+	if run, ok := again(t, dir, ledger.Options{}).Look("x"); !ok || len(run.Accepted.Exec.Argv[0]) != 2<<20 {
+		t.Error("it is not there")
+	}
+}
+
 // files are the segments of the one live session.
 func files(tb testing.TB, dir string) []string {
 	tb.Helper()
