@@ -53,7 +53,7 @@ func TestExecute_RefusesWhatCannotBe(t *testing.T) {
 		"a negative timeout":            {Code: "print:x", Timeout: -1},
 		"an environment without =":      {SessionRequest: sandbox.SessionRequest{Env: []string{"A"}}, Code: "print:x"},
 		"variables without =":           {Argv: []string{"print:x"}, Vars: []string{"A"}},
-		"variables that are too large":  {Argv: []string{"print:x"}, Vars: []string{"A=" + strings.Repeat("a", 65<<10)}},
+		"variables that are too large":  {Argv: []string{"print:x"}, Vars: []string{"A=" + strings.Repeat("a", 1<<20)}},
 		"too many arguments":            {Argv: slices.Repeat([]string{"x"}, 65<<10)},
 		"a directory that is too long":  {Argv: []string{"print:x"}, Dir: strings.Repeat("a", 5000)},
 	}

@@ -16,6 +16,7 @@ const (
 	maxName     = 128
 	maxEnv      = 256
 	maxEnvBytes = 64 << 10
+	maxVarBytes = 1 << 20  // of a command
 	maxArgs     = 64 << 10 // fewer than any kernel takes
 )
 
@@ -56,7 +57,7 @@ func specOf(name string, request sandbox.SessionRequest, o *Options) (sandbox.Sp
 		func(f sandbox.Flavor) string { return f.Name }); err != nil {
 		return spec, err
 	}
-	return spec, checkEnv("create", request.Env)
+	return spec, checkEnv("create", request.Env, maxEnvBytes)
 }
 
 // pick finds what is called name, or usual when name is empty.
@@ -75,7 +76,7 @@ func pick[T any](all []T, name, usual, what string, nameOf func(T) string) (T, e
 	return none, invalid("create", "", fmt.Sprintf("unknown %s %.40q; use one of: %s", what, name, strings.Join(names, ", ")))
 }
 
-func checkEnv(op string, env []string) error {
+func checkEnv(op string, env []string, most int) error {
 	size := 0
 	for _, pair := range env {
 		size += len(pair)
@@ -83,8 +84,8 @@ func checkEnv(op string, env []string) error {
 			return invalid(op, "", "an environment variable is NAME=VALUE, without NUL")
 		}
 	}
-	if len(env) > maxEnv || size > maxEnvBytes {
-		return invalid(op, "", fmt.Sprintf("at most %d environment variables of %d bytes in all", maxEnv, maxEnvBytes))
+	if len(env) > maxEnv || size > most {
+		return invalid(op, "", fmt.Sprintf("at most %d environment variables of %d bytes in all", maxEnv, most))
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func checkExec(request *sandbox.ExecRequest) error {
 	case len(request.Dir) >= sandbox.MaxPath:
 		return invalid("execute", request.Session, "the working directory is too long")
 	}
-	return checkEnv("execute", request.Vars) // it is kept as long as the work waits and runs
+	return checkEnv("execute", request.Vars, maxVarBytes) // it is kept as long as the work waits and runs
 }
 
 // newSandboxID returns an id that is never used again.

@@ -85,9 +85,10 @@ type line struct {
 // end can be missing, unless the disk itself is at fault.
 const headSize = 12
 
-// What an entry may be at most. More of it is no entry of ours.
+// What an entry may be at most. More of it is no entry of ours: the largest has
+// 2 MiB of code or arguments and 1 MiB of variables, each byte written as six.
 const (
-	maxLine = 16 << 20
+	maxLine = 32 << 20
 	maxData = 1 << 20
 )
 

@@ -228,6 +228,20 @@ func TestLedger_OutputByRange(t *testing.T) {
 	}
 }
 
+// One entry that is not taken would keep all behind it from being written.
+func TestLedger_TakesTheLargestThatMayBeAsked(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, open(t, dir, ledger.Options{}))
+	large := accepted("x", "")
+	large.Accepted.Exec.Argv = []string{strings.Repeat("<", 2<<20)} // which JSON writes as six
+	large.Accepted.Exec.Env = []string{"A=" + strings.Repeat("\x01", 1<<20)}
+	add(t, l, large)
+	l.Rest()
+	if run, ok := again(t, dir, ledger.Options{}).Look("x"); !ok || len(run.Accepted.Exec.Argv[0]) != 2<<20 {
+		t.Error("it is not there")
+	}
+}
+
 // files are the segments of the one live session.
 func files(tb testing.TB, dir string) []string {
 	tb.Helper()
@@ -594,6 +608,34 @@ func TestStore_TotalIsBounded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	add(t, l, finished("x", 2)) // what little there is to say is always said
+}
+
+// Who fills the room of all loses his own records, and not those of others.
+func TestStore_NobodyLosesHisToTheManyOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir, ledger.Options{TotalBytes: 6500})
+	for i, owner := range []sandbox.Principal{"few", "many", "many", "many", "few", "many", "many"} {
+		name := fmt.Sprintf("%s%d", owner, i)
+		l, err := store.Create(ledger.Info{ID: name, Owner: owner, Session: "s", Created: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := sandbox.ExecID(name + "x")
+		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, make([]byte, 1000)), finished(x, 2))
+		l.Archive()
+		at := time.Now().Add(time.Duration(i-100) * time.Minute)
+		if err := os.Chtimes(filepath.Join(dir, "ended", name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Sweep(time.Now())
+	names, err := filepath.Glob(filepath.Join(dir, "ended", "*"))
+	for i := range names {
+		names[i] = filepath.Base(names[i])
+	}
+	if diff := cmp.Diff([]string{"few0", "few4", "many6"}, names); err != nil || diff != "" {
+		t.Errorf("others stay: %v\n%s", err, diff)
+	}
 }
 
 func BenchmarkAppend(b *testing.B) {

@@ -16,12 +16,8 @@ import (
 // an entry is cut there; what is behind an entry that cannot be read is set
 // aside.
 func (s *Store) load(dir string) (*Ledger, error) {
-	data, err := os.ReadFile(filepath.Join(dir, infoFile))
+	info, err := describe(dir)
 	if err != nil {
-		return nil, err
-	}
-	var info Info
-	if err := json.Unmarshal(data, &info); err != nil {
 		return nil, err
 	}
 	if info.ID != filepath.Base(dir) {
@@ -47,6 +43,15 @@ func (s *Store) load(dir string) (*Ledger, error) {
 		l.tidy() // now, as what was forgotten in a segment that was needed comes back with it
 	}
 	return l, nil
+}
+
+// describe reads what a directory is of.
+func describe(dir string) (info Info, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, infoFile))
+	if err == nil {
+		err = json.Unmarshal(data, &info)
+	}
+	return info, err
 }
 
 // replay puts the entries of one segment into the index. It tells whether all

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -256,29 +258,60 @@ func (l *Ledger) Discard() {
 	_ = os.RemoveAll(l.dir)
 }
 
-// Sweep forgets ended sessions that are too old, and the oldest of them while
-// all logs together are too large.
+// Sweep forgets ended sessions that are too old, and some of the others while all
+// logs together are too large.
 func (s *Store) Sweep(now time.Time) {
-	dir := filepath.Join(s.dir, ended)
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(filepath.Join(s.dir, ended))
 	if err != nil {
 		return // the disk's trouble shows elsewhere
 	}
-	type old struct {
-		id string
-		at time.Time
-	}
-	var all []old
+	var all []past
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil {
-			all = append(all, old{entry.Name(), info.ModTime()})
+		info, err := entry.Info()
+		switch {
+		case err != nil: // it went just now
+		case now.Sub(info.ModTime()) > s.opts.Age:
+			s.remove(filepath.Join(s.dir, ended, entry.Name()), entry.Name())
+		default:
+			all = append(all, past{id: entry.Name(), at: info.ModTime()})
 		}
 	}
-	slices.SortFunc(all, func(a, b old) int { return a.at.Compare(b.at) })
-	for _, o := range all {
-		if now.Sub(o.at) > s.opts.Age || s.total.Load() > s.opts.TotalBytes {
-			s.remove(filepath.Join(dir, o.id), o.id)
+	slices.SortFunc(all, func(a, b past) int { return a.at.Compare(b.at) })
+	s.relieve(all)
+}
+
+// A past is an ended session as a sweep sees it.
+type past struct {
+	id    string
+	at    time.Time
+	owner sandbox.Principal
+	size  int64
+}
+
+// relieve forgets ended sessions, the oldest first, while all logs together are
+// too large: of the owner whose ended sessions take the most, so that nobody loses
+// his to the many of another.
+func (s *Store) relieve(all []past) {
+	if s.total.Load() <= s.opts.TotalBytes {
+		return
+	}
+	sizes := map[sandbox.Principal]int64{}
+	for i := range all {
+		dir := filepath.Join(s.dir, ended, all[i].id)
+		info, _ := describe(dir) // one that cannot be read is nobody's
+		all[i].owner, all[i].size = info.Owner, sizeOf(dir)
+		sizes[info.Owner] += all[i].size
+	}
+	for len(all) > 0 && s.total.Load() > s.opts.TotalBytes {
+		owner := slices.MaxFunc(slices.Collect(maps.Keys(sizes)), func(a, b sandbox.Principal) int { return cmp.Compare(sizes[a], sizes[b]) })
+		i := slices.IndexFunc(all, func(p past) bool { return p.owner == owner })
+		if i < 0 {
+			delete(sizes, owner)
+			continue
 		}
+		s.remove(filepath.Join(s.dir, ended, all[i].id), all[i].id)
+		sizes[owner] -= all[i].size
+		all = slices.Delete(all, i, i+1)
 	}
 }
 

@@ -17,6 +17,10 @@ const (
 	maxPiece       = 256 << 10 // bytes of a file in one call
 	transferWait   = 10 * time.Second
 	closeLimit     = 5 * time.Second
+	// What is waited at least and at most after a call that moved nothing and did
+	// not wait: a sandbox that answers at once shall not keep a processor busy.
+	pauseFirst = 10 * time.Millisecond
+	pauseMost  = time.Second
 )
 
 // ErrTransfer says that an agent's answers about files are not within the
@@ -85,11 +89,12 @@ type transfer struct {
 	forget func() bool // that the end of ctx ends us
 	ending sync.Once
 
-	got    uint64 // offset behind what was read
-	rest   []byte // read, and not handed out
-	given  uint64 // offset behind what was written
-	closed bool   // no more will be written
-	err    error  // why no call is made any more; io.EOF when all was well
+	got    uint64        // offset behind what was read
+	rest   []byte        // read, and not handed out
+	given  uint64        // offset behind what was written
+	closed bool          // no more will be written
+	pause  time.Duration // the last one
+	err    error         // why no call is made any more; io.EOF when all was well
 }
 
 // Read implements [io.Reader].
@@ -121,6 +126,7 @@ func (t *transfer) read(p []byte) (int, error) {
 }
 
 func (t *transfer) fetch() {
+	began := time.Now()
 	answer, err := t.client.call.ReadTransfer(t.ctx, &wire.ReadTransferRequest{
 		Id: t.id, Offset: t.got, MaxBytes: maxPiece, WaitMs: uint32(transferWait.Milliseconds()),
 	})
@@ -136,6 +142,23 @@ func (t *transfer) fetch() {
 	default:
 		t.rest = answer.GetData()
 		t.got += uint64(len(t.rest))
+		t.idle(len(t.rest) > 0, began)
+	}
+}
+
+// idle waits a while, longer each time, unless the last call was of use or has
+// waited itself.
+func (t *transfer) idle(useful bool, began time.Time) {
+	if useful || time.Since(began) > transferWait/2 {
+		t.pause = 0
+		return
+	}
+	t.pause = min(max(2*t.pause, pauseFirst), pauseMost)
+	timer := time.NewTimer(t.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.ctx.Done():
 	}
 }
 
@@ -172,6 +195,7 @@ func (t *transfer) send(data []byte, last bool) (int, error) {
 	case t.err != nil:
 		return 0, t.err
 	}
+	began := time.Now()
 	answer, err := t.client.call.WriteTransfer(t.ctx, &wire.WriteTransferRequest{
 		Id: t.id, Offset: t.given, Data: data, Close: last, WaitMs: uint32(transferWait.Milliseconds()),
 	})
@@ -186,6 +210,7 @@ func (t *transfer) send(data []byte, last bool) (int, error) {
 	if f := answer.GetFault(); f != nil {
 		return taken, t.fail(t.failed(f))
 	}
+	t.idle(taken > 0 || len(data) == 0, began)
 	return taken, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/containerd/ttrpc"
 
@@ -26,7 +27,14 @@ type scripted struct {
 	write   *wire.WriteTransferReply
 
 	mu     sync.Mutex
+	asked  int // for bytes, or to take some
 	closed int
+}
+
+func (s *scripted) count() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
 }
 
 func (s *scripted) Hello(context.Context, *wire.HelloRequest) (*wire.HelloReply, error) {
@@ -38,10 +46,12 @@ func (s *scripted) OpenTransfer(context.Context, *wire.OpenTransferRequest) (*wi
 }
 
 func (s *scripted) ReadTransfer(context.Context, *wire.ReadTransferRequest) (*wire.ReadTransferReply, error) {
+	s.count()
 	return s.read, nil
 }
 
 func (s *scripted) WriteTransfer(context.Context, *wire.WriteTransferRequest) (*wire.WriteTransferReply, error) {
+	s.count()
 	return s.write, nil
 }
 
@@ -132,5 +142,29 @@ func TestTransfer_Answers(t *testing.T) {
 				t.Errorf("Close: %v; closed %d times", err, s.closed)
 			}
 		})
+	}
+}
+
+// An agent that answers nothing at once does not keep us busy.
+func TestTransfer_AnswersOfNothing(t *testing.T) {
+	for _, op := range []sandbox.FileOp{sandbox.FileRead, sandbox.FileWrite} {
+		s := &scripted{version: agent.Version, open: &wire.OpenTransferReply{}, read: &wire.ReadTransferReply{}, write: &wire.WriteTransferReply{}}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		x, err := client(t, s).Transfer(ctx, sandbox.FileRequest{Op: op, Path: "f"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op == sandbox.FileRead {
+			_, err = io.ReadAll(x)
+		} else {
+			_, err = x.Write([]byte("data"))
+		}
+		s.mu.Lock()
+		if sandbox.KindOf(err) != sandbox.Timeout || s.asked > 10 {
+			t.Errorf("%s: asked %d times, %v", op, s.asked, err)
+		}
+		s.mu.Unlock()
+		_ = x.Close()
+		cancel()
 	}
 }
