@@ -112,7 +112,7 @@ func (j *journal) admit(x *execution) (*accepted, error) {
 	j.executions = append(j.executions, x)
 	j.note(note{entry: ledger.Entry{
 		Event:    sandbox.Event{Exec: x.id},
-		Accepted: &ledger.Accepted{Exec: x.exec, Key: x.key, Digest: x.digest, Timeout: x.timeout, Detached: x.detached},
+		Accepted: &ledger.Accepted{Exec: x.exec, Key: x.key, Digest: x.digest, Timeout: x.timeout},
 	}})
 	return &accepted{of: x, id: x.id}, nil
 }

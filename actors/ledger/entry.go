@@ -37,11 +37,10 @@ type Entry struct {
 
 // An Accepted is what was asked for, so that a later daemon can do it.
 type Accepted struct {
-	Exec     sandbox.Exec
-	Key      string
-	Digest   []byte // of what was asked for with the key; nil without one
-	Timeout  time.Duration
-	Detached bool
+	Exec    sandbox.Exec
+	Key     string
+	Digest  []byte // of what was asked for with the key; nil without one
+	Timeout time.Duration
 }
 
 // A Refusal is an error that outlives its daemon.
