@@ -64,7 +64,7 @@ func newJournal(birth *Birth, opts Options) *journal {
 	j := &journal{
 		name: birth.Name, box: birth.Box, all: birth.All, ledger: birth.Ledger, opts: opts, over: make(chan struct{}), settled: make(chan struct{}),
 		log:     NewLogFrom(was.Seq+1, opts.LogBytes, opts.LogEvents),
-		greeted: was.Greeted, restarts: was.Restarts, lastUsed: was.Last,
+		greeted: was.Greeted, restarts: was.Restarts, lastUsed: was.Last, executions: birth.Recalled,
 	}
 	j.log.past = birth.Ledger
 	if was.Box == birth.Box.ID() {

@@ -31,6 +31,8 @@ type Birth struct {
 	// Ledger keeps what the session must not forget. One that an earlier daemon
 	// has left is gone on with: Box is the sandbox that it names.
 	Ledger *ledger.Ledger
+	// Recalled is what such a ledger tells of what has not ended.
+	Recalled Recalled
 	// Lost is told that the session gave up a sandbox, and why. It may be told
 	// twice, and must not block. The parent destroys the sandbox, and gives
 	// the session another with Replace or ends it.
@@ -43,7 +45,6 @@ func Spawn(life context.Context, parent actor.Context, birth Birth, opts Options
 	opts = opts.withDefaults()
 	opts.Logger = opts.Logger.With("session", birth.Name)
 	j := newJournal(&birth, opts)
-	j.restore() // before the actor looks at it
 	pid, err := parent.SpawnNamed(actor.PropsFromProducer(
 		func() actor.Actor { return newState(life, j, birth.Lost, opts) }, // runs again at each restart
 		actor.WithReceiverMiddleware(Guard(opts.Logger)),

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -468,4 +471,65 @@ func TestStream_KeepsASessionInUse(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// While the record of one session is read, which may be large, all others have
+// their answers.
+func TestRestore_NobodyWaitsForTheRecordOfAnother(t *testing.T) {
+	dir, backend, opts := t.TempDir(), fake(), supervision.Options{}
+	opts.Session.Clock = sandboxtest.Clock
+	next := func() *supervision.Sessions {
+		store, err := ledger.Open(dir, ledger.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Left(); err != nil { // what follows is read after it
+			t.Fatal(err)
+		}
+		names, _ := filepath.Glob(filepath.Join(dir, "live", "*", "*.log"))
+		for _, name := range names { // a disk that does not answer
+			if err := errors.Join(os.Rename(name, name+".kept"), syscall.Mkfifo(name, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := supervision.New(t.Context(), backend, store, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := next()
+	x, _, _, err := s.Start(t.Context(), code("a", "print:x;sleep:1h"))
+	if err == nil {
+		_, err = s.Await(t.Context(), "", x.ID, sandbox.WaitQuery{After: 0, Wait: time.Minute})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = next()
+	for range 20 {
+		time.Sleep(10 * time.Millisecond) // it comes to be read meanwhile
+		patient, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		_, err := s.List(patient, sandbox.SessionQuery{})
+		stop()
+		if err != nil {
+			t.Errorf("List: %v", err)
+			break
+		}
+	}
+	names, _ := filepath.Glob(filepath.Join(dir, "live", "*", "*.log"))
+	if err := errors.Join(os.Rename(names[0], names[0]+".pipe"), os.Rename(names[0]+".kept", names[0])); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(names[0]+".pipe", os.O_RDWR, 0) // the disk answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -80,9 +80,10 @@ type created struct {
 
 // adopted tells how the taking over of a sandbox ended.
 type adopted struct {
-	of  *slot
-	box sandbox.Sandbox // nil when it failed; then the session has ended
-	err error
+	of       *slot
+	box      sandbox.Sandbox // nil when it failed; then the session has ended
+	recalled actors.Recalled // what it runs
+	err      error
 }
 
 // buried tells that all is written that the end of a session had to write.

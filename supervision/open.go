@@ -279,7 +279,7 @@ func (s *state) created(c actor.Context, m *created) {
 			s.destroy(c, sl, m.box)
 		}
 	default:
-		s.deliver(c, sl, m.box)
+		s.deliver(c, sl, m.box, nil)
 	}
 }
 
@@ -294,10 +294,10 @@ func (s *state) stillborn(c actor.Context, sl *slot, err error) {
 }
 
 // deliver spawns the actor of a session and answers those who wait for it.
-func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox) {
+func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox, recalled actors.Recalled) {
 	self, root := c.Self(), c.ActorSystem().Root
 	session, err := actors.Spawn(s.life, c, actors.Birth{
-		Name: sl.spec.Session, ID: sl.id, Box: box, Ledger: sl.record, All: s.shared.logs.owned(sl.spec.Owner),
+		Name: sl.spec.Session, ID: sl.id, Box: box, Ledger: sl.record, Recalled: recalled, All: s.shared.logs.owned(sl.spec.Owner),
 		Lost: func(box sandbox.Sandbox, death sandbox.Death) { root.Send(self, &lost{sl, box, death}) },
 	}, s.opts.Session)
 	if err != nil {

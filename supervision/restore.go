@@ -46,9 +46,9 @@ func (s *state) restore(left []*ledger.Ledger) {
 // goroutine whose end is adopted.
 func (s *state) adoptAll(c actor.Context) {
 	self, root, life, backend, limit, logger := c.Self(), c.ActorSystem().Root, s.life, s.backend, s.opts.CreateLimit, s.opts.Logger // c and s stay here
-	gate := make(chan struct{}, adopters)
+	gate, session := make(chan struct{}, adopters), s.opts.Session
 	for sl := range s.booked {
-		id := sl.coming
+		id, record := sl.coming, sl.record
 		go func() {
 			gate <- struct{}{} // each gives its place back
 			defer func() { <-gate }()
@@ -61,6 +61,8 @@ func (s *state) adoptAll(c actor.Context) {
 			})
 			if end.err != nil {
 				end.box = nil
+			} else {
+				_ = actors.Caught(logger, func() error { end.recalled = actors.Recall(record, session); return nil }) // it was logged
 			}
 			root.Send(self, end)
 		}()
@@ -83,7 +85,7 @@ func (s *state) adopted(c actor.Context, m *adopted) {
 		s.epitaph(c, sl, sl.cause, "the session ended")
 		s.destroy(c, sl, m.box)
 	default:
-		s.deliver(c, sl, m.box)
+		s.deliver(c, sl, m.box, m.recalled)
 		s.tookOver()
 	}
 }

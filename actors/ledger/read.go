@@ -76,6 +76,11 @@ func (l *Ledger) eachIn(s segment, begin int64, visit func(e *Entry, at place) e
 	return nil
 }
 
+// Replay calls visit with all entries that are kept, in their order.
+func (l *Ledger) Replay(visit func(e *Entry)) error {
+	return l.each(place{}, func(e *Entry, _ place) error { visit(e); return nil })
+}
+
 // Events returns events from a number on, at most so many bytes of them but
 // always one if there is one. Those that are kept no longer are left out: the
 // first may have a higher number.
