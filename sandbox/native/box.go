@@ -164,14 +164,7 @@ func (x *box) explain(exit *sandbox.Exit) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	kills, own, err := x.cgroup.OOM()
-	more := err == nil && kills > x.kills
-	if more {
-		x.kills, x.record.Kills = kills, kills
-		if err := x.backend.records.write(x.record); err != nil { // a later daemon may blame it again
-			x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
-		}
-	}
+	more, own := x.moreKills()
 	if more && exit.Code != 0 && exit.Cause != sandbox.CauseWallTimeout && exit.Cause != sandbox.CauseCPUTimeout {
 		exit.Cause = memoryCause(own)
 		exit.Evidence = fmt.Sprintf("the kernel killed a process: the sandbox may use %d MB", x.record.Memory)
@@ -179,6 +172,21 @@ func (x *box) explain(exit *sandbox.Exit) {
 			exit.Evidence = "the kernel killed a process: all sandboxes together used the memory that they may"
 		}
 	}
+}
+
+// moreKills tells whether the kernel has killed for want of memory since it was
+// asked last, and whether that was the sandbox's own. A later daemon is told how
+// far that was counted. It is called with the mutex held.
+func (x *box) moreKills() (more, own bool) {
+	kills, own, err := x.cgroup.OOM()
+	if err != nil || kills <= x.kills {
+		return false, own
+	}
+	x.kills, x.record.Kills = kills, kills
+	if err := x.backend.records.write(x.record); err != nil { // a later daemon may blame it again
+		x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
+	}
+	return true, own
 }
 
 func memoryCause(own bool) sandbox.Cause {

@@ -68,13 +68,12 @@ func (x *box) blameMemory(e *sandbox.Error) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	kills, own, err := x.cgroup.OOM()
-	if err != nil || kills <= x.kills {
+	more, own := x.moreKills()
+	if !more {
 		return e
 	}
-	x.kills = kills
 	out := *e
 	out.Kind, out.Cause, out.Detail = sandbox.Exhausted, memoryCause(own), "the sandbox has no memory for it"
-	out.Limit = &sandbox.Limit{Resource: "memory", Max: int64(x.spec.Flavor.MemoryMB), Unit: "MB"}
+	out.Limit = &sandbox.Limit{Resource: "memory", Max: int64(x.record.Memory), Unit: "MB"}
 	return &out
 }
