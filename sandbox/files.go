@@ -11,13 +11,13 @@ type FileOp string
 // The operations. What they give out and take are bytes of a [Transfer].
 const (
 	FileRead   FileOp = "read"   // gives the bytes of a file
-	FileWrite  FileOp = "write"  // takes the bytes of a file; gives its FileInfo as JSON
+	FileWrite  FileOp = "write"  // takes the bytes of a file, whose folder is made; gives its FileInfo as JSON
 	FileStat   FileOp = "stat"   // gives one FileInfo as JSON
 	FileList   FileOp = "list"   // gives FileInfos as JSON, one a line, sorted by path
 	FileRemove FileOp = "remove" // gives nothing
 	FileMkdir  FileOp = "mkdir"  // gives nothing; parents are made, and one that is there is well
 	FilePack   FileOp = "pack"   // gives a tree as tar
-	FileUnpack FileOp = "unpack" // takes a tree as tar
+	FileUnpack FileOp = "unpack" // takes a tree as tar, into a folder that is made
 )
 
 // A FileRequest asks for an operation. It is done with the rights and within the

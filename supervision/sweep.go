@@ -45,17 +45,24 @@ func (s *state) look(c actor.Context, m *tick) {
 		return
 	}
 	s.relieve(c)
-	if time.Since(s.swept) >= s.opts.SweepInterval {
+	due := time.Since(s.swept) >= s.opts.SweepInterval
+	if due {
 		s.swept = time.Now()
-		s.sweep(c)
+		go s.store.Sweep(s.swept) // ends with the disk's answer
 	}
+	s.sweep(c, due)
 	s.admit(c)
 }
 
-// sweep ends the sessions that nobody has used for long.
-func (s *state) sweep(c actor.Context) {
+// sweep ends the sessions that nobody has used for long, and those that are too
+// old. One with times of its own is looked at each time, the others when it is
+// due.
+func (s *state) sweep(c actor.Context, due bool) {
 	now := time.Now()
 	for sl := range s.booked {
+		if !due && sl.asked.IdleTimeout <= 0 && sl.asked.MaxAge <= 0 {
+			continue
+		}
 		limit := s.opts.IdleTimeout
 		if sl.asked.IdleTimeout > 0 {
 			limit = sl.asked.IdleTimeout
@@ -66,8 +73,6 @@ func (s *state) sweep(c actor.Context) {
 			s.end(c, sl, sandbox.CauseExpired)
 		}
 	}
-	store := s.store
-	go store.Sweep(now) // ends with the disk's answer
 }
 
 // relieve ends one idle session when the memory of all is short: that of the

@@ -111,7 +111,7 @@ func TestDoor_TwoPrincipals(t *testing.T) {
 		"its result":      {got: rest("GET", "executions/"+run+"/result"), want: `"status":404`},
 		"follow it":       {got: rest("GET", "executions/"+run+"/events"), want: `"status":404`},
 		"end it":          {got: rest("DELETE", "executions/"+run), want: `"status":404`},
-		"write to it":     {got: rest("PUT", "executions/"+run+"/stdin"), want: `"status":404`},
+		"write to it":     {got: rest("PUT", "executions/"+run+"/stdin?offset=0"), want: `"status":404`},
 		"read her file":   {got: rest("GET", "sessions/s/files?path=f"), want: `"status":404`},
 		"remove her file": {got: rest("DELETE", "sessions/s/files?path=f"), want: `"status":404`},
 		"list":            {got: call(bob, "get_sessions", `{}`), want: `"sessions":[]`},

@@ -110,12 +110,20 @@ func (p *program) end(life context.Context, c *client.Client, session string) {
 	}
 }
 
+// complainDropped tells that the end of an output was not kept.
+func (p *program) complainDropped(x *client.Execution) {
+	if x.Dropped > 0 {
+		p.complain("the last %d bytes of its output were not kept: the daemon keeps so much of one execution and no more", x.Dropped)
+	}
+}
+
 // ended is the exit status of an execution. What did not end by itself is told
 // of, unless it was the user who ended it.
 func (p *program) ended(ctx context.Context, x *client.Execution) error {
 	if x.Error != nil && ctx.Err() == nil {
 		p.complain("%s. %s", x.Error.Detail, x.Error.Remedy)
 	}
+	p.complainDropped(x)
 	code := 1
 	if x.ExitCode != nil && (*x.ExitCode != 0 || x.Status == "finished") {
 		code = *x.ExitCode & 0xFF

@@ -64,10 +64,14 @@ func (p *program) logsFrom(ctx context.Context, c *client.Client, l *logsCommand
 	case l.json:
 		return p.printJSON(ctx, c, client.ExecutionPath(x.ID)+"/result", nil)
 	case l.follow:
-		_, err = c.Follow(ctx, x.ID, &output{p: p})
-		return err
+		x, err = c.Follow(ctx, x.ID, &output{p: p})
+	default:
+		err = c.Dump(ctx, x.ID, &output{p: p})
 	}
-	return c.Dump(ctx, x.ID, &output{p: p})
+	if err == nil {
+		p.complainDropped(&x)
+	}
+	return err
 }
 
 // logsOfSession prints the output of a session.

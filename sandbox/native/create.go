@@ -155,7 +155,7 @@ func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
 	x := &box{
 		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 		record: record{
-			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, Memory: spec.Flavor.MemoryMB, UID: uid,
+			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, Memory: spec.Flavor.MemoryMB, Disk: spec.Flavor.DiskMB, UID: uid,
 			State: "creating", Boot: bootID(), Secret: secret, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
 		},
 	}

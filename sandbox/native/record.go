@@ -27,6 +27,7 @@ type record struct {
 	Template string     `json:"template"`
 	Flavor   string     `json:"flavor"`
 	Memory   int        `json:"memory_mb,omitempty"` // of the flavor
+	Disk     int        `json:"disk_mb,omitempty"`   // likewise
 	Kills    int        `json:"kills,omitempty"`     // for want of memory, as told already
 	UID      int        `json:"uid"`
 	State    string     `json:"state"` // "creating", "ready"

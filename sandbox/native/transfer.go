@@ -49,6 +49,9 @@ func (t *transfer) CloseWrite() error { return t.box.judge(t.Transfer.CloseWrite
 func (x *box) judge(err error) error {
 	e, ok := errors.AsType[*sandbox.Error](err)
 	switch {
+	case ok && e.Limit != nil && e.Limit.Resource == "disk": // the agent does not know how much that is
+		e.Limit = &sandbox.Limit{Resource: "disk", Current: int64(x.record.Disk), Max: int64(x.record.Disk), Unit: "MB"}
+		return err
 	case !ok || e.Kind != sandbox.Stopped:
 		return err
 	case errors.Is(err, agent.ErrTransfer):

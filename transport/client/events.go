@@ -68,6 +68,10 @@ type refusedError struct{ err error }
 // Error implements error.
 func (e *refusedError) Error() string { return e.err.Error() }
 
+// errLeft says that a stream ended before its session: the daemon goes away, and
+// the next one has the session.
+var errLeft = errors.New("the stream ended, and the session did not")
+
 // stream reads one stream after the last event that was seen. It is done at the
 // session's end; else it broke off.
 func (c *Client) stream(ctx context.Context, session string, last *uint64, on func(*Event) error) (done bool, err error) {
@@ -77,12 +81,16 @@ func (c *Client) stream(ctx context.Context, session string, last *uint64, on fu
 		return false, err
 	}
 	defer func() { _ = body.Close() }() // it is read until it breaks
+	ended := false
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		line := lines.Text()
 		if line == ": end of events" {
-			return true, nil
+			if ended {
+				return true, nil
+			}
+			return false, errLeft
 		}
 		data, ok := strings.CutPrefix(line, "data: ")
 		if !ok {
@@ -95,7 +103,7 @@ func (c *Client) stream(ctx context.Context, session string, last *uint64, on fu
 		if err := on(&e); err != nil {
 			return false, &refusedError{err}
 		}
-		*last = e.Seq
+		*last, ended = e.Seq, e.Type == "session.stopped"
 	}
 	if err := lines.Err(); err != nil {
 		return errors.Is(err, bufio.ErrTooLong), fmt.Errorf("the stream broke off: %w", err)

@@ -50,7 +50,7 @@ func (l *look) query(record *sandbox.Execution) sandbox.WaitQuery {
 	q := sandbox.WaitQuery{After: -1, Wait: time.Duration(l.wait) * time.Second}
 	switch {
 	case !l.output:
-	case l.hasCursor && l.cursor >= 0:
+	case l.cursor >= 0: // 0 where none is given: all that there is
 		q.After = l.cursor
 	default:
 		q.After = record.Output.Total

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -68,7 +69,7 @@ func appendTime(dst []byte, name string, at time.Time) []byte {
 func faultOf(x *sandbox.Execution) *fault.Fault {
 	call := &fault.Call{Code: x.Code, Session: x.Session, Timeout: x.Timeout}
 	if len(x.Argv) > 0 {
-		call.Code, call.Command = "", x.Argv[len(x.Argv)-1]
+		call.Code, call.Command = "", commandOf(x.Argv)
 	}
 	switch {
 	case x.Refused != nil:
@@ -99,6 +100,15 @@ func standing(x *sandbox.Execution) string {
 	return said
 }
 
+// commandOf is a command as it was given: a line of sh, or a program with its
+// arguments.
+func commandOf(argv []string) string {
+	if len(argv) == 3 && argv[0] == "sh" && argv[1] == "-c" {
+		return argv[2]
+	}
+	return strings.Join(argv, " ")
+}
+
 // inShort is an execution in a list for people: one line.
 func inShort(x *sandbox.Execution) string {
 	line := string(x.ID) + " " + string(x.Status)
@@ -107,7 +117,7 @@ func inShort(x *sandbox.Execution) string {
 	}
 	what := x.Code
 	if len(x.Argv) > 0 {
-		what = x.Argv[len(x.Argv)-1]
+		what = commandOf(x.Argv)
 	}
 	const most = 80
 	if len(what) > most {

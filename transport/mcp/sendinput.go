@@ -92,7 +92,7 @@ func sentAnswer(op *operation, before *sandbox.Execution, sent int) *answer {
 	}
 	cursor := before.Output.Total
 	said += ". get_execution with execution_id=" + string(op.execution) + ", cursor=" + strconv.FormatInt(cursor, 10) +
-		", until=output and wait=10 reads what it answers"
+		", until=output and wait=5 reads what it answers"
 	facts := plainjson.StringMember([]byte{'{'}, "execution_id", string(op.execution))
 	facts = plainjson.IntMember(facts, "sent_bytes", int64(sent))
 	facts = plainjson.BoolMember(facts, "complete", sent == all)

@@ -155,35 +155,36 @@ func TestRun_Refusals(t *testing.T) {
 		status             int
 		want               string
 	}{
-		"nothing to run":     {"POST", "/v1/executions", ``, 400, "exactly one of code and command"},
-		"both":               {"POST", "/v1/executions", `{"code":"1","command":"ls"}`, 400, "exactly one of code and command"},
-		"args of code":       {"POST", "/v1/executions", `{"code":"1","args":["a"]}`, 400, "args are for a command"},
-		"env of code":        {"POST", "/v1/executions", `{"code":"1","env":{"A":"b"}}`, 400, "are for a command"},
-		"an empty command":   {"POST", "/v1/executions", `{"command":""}`, 400, "must not be empty"},
-		"much code":          {"POST", "/v1/executions", `{"code":"12345678901"}`, 400, "longer than 10 bytes"},
-		"many args":          {"POST", "/v1/executions", `{"command":"123456","args":["78901"]}`, 400, "longer than 10 bytes"},
-		"a large body":       {"POST", "/v1/executions", `{"code":"` + strings.Repeat("1", 2<<10) + `"}`, 413, "larger than 1 KiB"},
-		"a long timeout":     {"POST", "/v1/executions", `{"code":"1","timeout":61}`, 400, "at most 60 seconds"},
-		"a negative wait":    {"POST", "/v1/executions", `{"code":"1","wait":-1}`, 400, "body.wait: expected number"},
-		"a wrong type":       {"POST", "/v1/executions", `{"code":1}`, 400, "body.code: expected string"},
-		"null":               {"POST", "/v1/executions", `{"code":null}`, 400, "exactly one of code and command"},
-		"a list":             {"POST", "/v1/executions", `[]`, 400, "expected object"},
-		"unknown":            {"POST", "/v1/executions", `{"code":"1","session_id":"s"}`, 400, `unknown field \"session_id\"`},
-		"no execution":       {"GET", "/v1/executions/none", ``, 404, "Execution not found: none"},
-		"no result":          {"GET", "/v1/executions/none/result", ``, 404, "Execution not found: none"},
-		"no output":          {"GET", "/v1/executions/none/output", ``, 404, "Execution not found: none"},
-		"no events":          {"GET", "/v1/executions/none/events", ``, 404, "Execution not found: none"},
-		"no input":           {"PUT", "/v1/executions/none/stdin", `x`, 404, "Execution not found: none"},
-		"none to cancel":     {"DELETE", "/v1/executions/none", ``, 404, "Execution not found: none"},
-		"no such signal":     {"POST", "/v1/executions/none/signal", `{"signal":"hup"}`, 400, "body.signal"},
-		"no session":         {"GET", "/v1/sessions/none/executions", ``, 404, "Session not found: none"},
-		"an unknown query":   {"GET", "/v1/executions/none?wiat=1", ``, 400, "query.wiat"},
-		"an unknown status":  {"GET", "/v1/sessions/none/executions?status=odd", ``, 400, "query.status"},
-		"from and tail":      {"GET", "/v1/executions/none/output?from=1&tail=1", ``, 400, "exclude each other"},
-		"nothing there":      {"GET", "/v1/nothing", ``, 404, "There is nothing at /v1/nothing"},
-		"nothing below":      {"GET", "/v1/executions/none/odd", ``, 404, "There is nothing at"},
-		"a wrong method":     {"PATCH", "/v1/executions/none", ``, 405, "This path takes DELETE, GET"},
-		"a path that climbs": {"GET", "/v1/../etc", ``, 404, "There is nothing at"},
+		"nothing to run":       {"POST", "/v1/executions", ``, 400, "exactly one of code and command"},
+		"both":                 {"POST", "/v1/executions", `{"code":"1","command":"ls"}`, 400, "exactly one of code and command"},
+		"args of code":         {"POST", "/v1/executions", `{"code":"1","args":["a"]}`, 400, "args are for a command"},
+		"env of code":          {"POST", "/v1/executions", `{"code":"1","env":{"A":"b"}}`, 400, "are for a command"},
+		"an empty command":     {"POST", "/v1/executions", `{"command":""}`, 400, "must not be empty"},
+		"much code":            {"POST", "/v1/executions", `{"code":"12345678901"}`, 400, "longer than 10 bytes"},
+		"many args":            {"POST", "/v1/executions", `{"command":"123456","args":["78901"]}`, 400, "longer than 10 bytes"},
+		"a large body":         {"POST", "/v1/executions", `{"code":"` + strings.Repeat("1", 2<<10) + `"}`, 413, "larger than 1 KiB"},
+		"a long timeout":       {"POST", "/v1/executions", `{"code":"1","timeout":61}`, 400, "at most 60 seconds"},
+		"a negative wait":      {"POST", "/v1/executions", `{"code":"1","wait":-1}`, 400, "body.wait: expected number"},
+		"a wrong type":         {"POST", "/v1/executions", `{"code":1}`, 400, "body.code: expected string"},
+		"null":                 {"POST", "/v1/executions", `{"code":null}`, 400, "exactly one of code and command"},
+		"a list":               {"POST", "/v1/executions", `[]`, 400, "expected object"},
+		"unknown":              {"POST", "/v1/executions", `{"code":"1","session_id":"s"}`, 400, `unknown field \"session_id\"`},
+		"no execution":         {"GET", "/v1/executions/none", ``, 404, "Execution not found: none"},
+		"no result":            {"GET", "/v1/executions/none/result", ``, 404, "Execution not found: none"},
+		"no output":            {"GET", "/v1/executions/none/output", ``, 404, "Execution not found: none"},
+		"no events":            {"GET", "/v1/executions/none/events", ``, 404, "Execution not found: none"},
+		"input without offset": {"PUT", "/v1/executions/none/stdin", `x`, 400, "offset"},
+		"no input":             {"PUT", "/v1/executions/none/stdin?offset=0", `x`, 404, "Execution not found: none"},
+		"none to cancel":       {"DELETE", "/v1/executions/none", ``, 404, "Execution not found: none"},
+		"no such signal":       {"POST", "/v1/executions/none/signal", `{"signal":"hup"}`, 400, "body.signal"},
+		"no session":           {"GET", "/v1/sessions/none/executions", ``, 404, "Session not found: none"},
+		"an unknown query":     {"GET", "/v1/executions/none?wiat=1", ``, 400, "query.wiat"},
+		"an unknown status":    {"GET", "/v1/sessions/none/executions?status=odd", ``, 400, "query.status"},
+		"from and tail":        {"GET", "/v1/executions/none/output?from=1&tail=1", ``, 400, "exclude each other"},
+		"nothing there":        {"GET", "/v1/nothing", ``, 404, "There is nothing at /v1/nothing"},
+		"nothing below":        {"GET", "/v1/executions/none/odd", ``, 404, "There is nothing at"},
+		"a wrong method":       {"PATCH", "/v1/executions/none", ``, 405, "This path takes DELETE, GET"},
+		"a path that climbs":   {"GET", "/v1/../etc", ``, 404, "There is nothing at"},
 	} {
 		w := send(t, h, c.method, c.path, c.body, asJSON, json1, "Accept", "a;,b") // which the library falls over
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || w.Header().Get("Content-Type") != "application/problem+json" || !json.Valid(w.Body.Bytes()) {
@@ -286,7 +287,7 @@ func TestStdin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &slow{}
 		h := made(fake, rest.Options{})
-		w := send(t, h, http.MethodPut, "/v1/executions/x/stdin", "12345678")
+		w := send(t, h, http.MethodPut, "/v1/executions/x/stdin?offset=0", "12345678")
 		if want := `{"taken":8,"offset":8,"whole":true,"closed":false}`; strings.TrimSpace(w.Body.String()) != want || string(fake.got) != "12345678" {
 			t.Errorf("%d %s, %q", w.Code, w.Body, fake.got)
 		}

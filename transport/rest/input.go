@@ -40,7 +40,7 @@ func (h *Handler) inputRoutes() {
 
 type stdinInput struct {
 	ID     string `path:"id" doc:"The execution_id."`
-	Offset uint64 `query:"offset" doc:"Of the first byte, among all that were written: what the last answer has as offset."`
+	Offset uint64 `query:"offset" required:"true" doc:"Of the first byte, among all that were written: 0 at first, then what the last answer has as offset."`
 	Close  bool   `query:"close" doc:"Close the input behind the bytes."`
 }
 

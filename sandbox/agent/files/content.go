@@ -5,7 +5,9 @@ package files
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
@@ -73,6 +75,7 @@ func (h *helper) write() error {
 	return h.tell(os.Stat)
 }
 
+// openToWrite opens the file that is to be written. Folders on the way are made.
 func (h *helper) openToWrite() (*os.File, os.FileInfo, error) {
 	flags := os.O_WRONLY | os.O_CREATE
 	if h.r.Append {
@@ -81,5 +84,9 @@ func (h *helper) openToWrite() (*os.File, os.FileInfo, error) {
 	if h.r.Exclusive {
 		flags |= os.O_EXCL
 	}
-	return openRegular(h.path, flags, h.mode(0o644))
+	f, info, err := openRegular(h.path, flags, h.mode(0o644))
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(filepath.Dir(h.path), 0o755) == nil {
+		return openRegular(h.path, flags, h.mode(0o644))
+	}
+	return f, info, err
 }

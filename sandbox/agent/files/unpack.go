@@ -16,10 +16,13 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
-// unpack takes a tree as tar into a directory that is there. Nothing is written
+// unpack takes a tree as tar into a directory, which is made. Nothing is written
 // outside of it, neither by the names nor through symlinks. Symlinks themselves
 // are made as they are: to lead elsewhere is theirs.
 func (h *helper) unpack() error {
+	if err := os.MkdirAll(h.path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	info, err := os.Stat(h.path)
 	if err != nil {
 		return err
