@@ -144,8 +144,8 @@ func TestReadme_CurlLines(t *testing.T) {
 		`^\{"session_id":"live",.*"events":"/v1/sessions/live/events"`,
 		`^: stream open\n\nid: 1\nevent: session.ready\ndata: \{"seq":1,.*"session_id":"live"`,
 		`^\{"jsonrpc":"2.0","id":1,"result":\{"content":\[\{"type":"text","text":"0\\n1\\n2\\n3\\n4"\}\],"isError":false,"session_id":"live",.*"session_created":false`,
-		`^\{"execution_id":"[0-9a-f]+","session_id":"demo",.*"idempotency_key":"count-1","status":"running"`,
-		`^\{"execution_id":.*"status":"running"`,
+		`^\{"execution_id":"[0-9a-f]+","session_id":"demo",.*"idempotency_key":"count-1","status":"(queued|running)"`, // it begins in a moment
+		`^\{"execution_id":.*"status":"(queued|running)"`,
 		`^\{"execution_id":.*"status":"running".*"output":\{"total":1`,
 		`^\{"chunks":\[\{"stream":"stdout","text":".*"from":10,`,
 		`^: stream open\n\nid: \d+\nevent: execution.started`,
