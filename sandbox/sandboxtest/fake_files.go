@@ -61,13 +61,13 @@ func (f *fakeFiles) can(r *sandbox.FileRequest) error {
 			return refusal(r.Op, sandbox.Invalid, "it is a directory")
 		case file != nil && r.Exclusive:
 			return refusal(r.Op, sandbox.Conflict, "there is such a file already")
-		case f.all[path.Dir(name)] == nil:
-			return refusal(r.Op, sandbox.NotFound, "there is no such directory")
 		}
 		return nil
 	case sandbox.FileStat, sandbox.FileRead, sandbox.FileRemove, sandbox.FileList, sandbox.FilePack, sandbox.FileUnpack:
 	}
 	switch {
+	case file == nil && r.Op == sandbox.FileUnpack: // its directory is made
+		return nil
 	case file == nil:
 		return refusal(r.Op, sandbox.NotFound, "there is no such file")
 	case isDir && r.Op == sandbox.FileRead, !isDir && (r.Op == sandbox.FileList || r.Op == sandbox.FileUnpack):
@@ -150,6 +150,9 @@ func (f *fakeFiles) write(r *sandbox.FileRequest, in []byte) ([]byte, error) {
 		if r.Append {
 			in = append(slices.Clone(old.data), in...)
 		}
+	}
+	if err := f.parents(r.Op, path.Dir(name)); err != nil {
+		return nil, err
 	}
 	return tell(f.put(name, sandbox.RegularFile, mode, in).FileInfo)
 }

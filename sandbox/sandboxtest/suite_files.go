@@ -334,13 +334,13 @@ func fileRefusals(t *testing.T, b *Box) {
 	}
 	for _, r := range []sandbox.FileRequest{
 		{Op: sandbox.FileRead, Path: "none"},
-		{Op: sandbox.FileWrite, Path: "none/file"},
 		{Op: sandbox.FileRemove, Path: "none"},
 		{Op: sandbox.FilePack, Path: "none"},
-		{Op: sandbox.FileUnpack, Path: "none"},
 	} {
 		b.refused(t, r, nil, sandbox.NotFound)
 	}
+	b.Put(t, "made/on the way/file", "x") // and so are folders not missed that can be made
+	b.infos(t, sandbox.FileRequest{Op: sandbox.FileStat, Path: "made/on the way/file"}, nil)
 }
 
 func fileLarge(t *testing.T, b *Box) {
