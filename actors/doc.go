@@ -38,8 +38,8 @@
 // Nobody who reads can slow the sandbox or another reader. The log is a ring
 // with a cursor per reader; who falls behind reads from the ledger, and is told by
 // a gap what is kept nowhere. An execution holds its output in memory, as much as
-// an answer may have, for those who wait for it. The
-// queues are bounded, and so is the time spent in them.
+// an answer may have, for those who wait for it. The queues are bounded, and so is
+// the time spent in them.
 //
 // # Failure
 //
