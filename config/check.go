@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,7 +42,8 @@ func (r *reading) check(c *Config) {
 			r.faults = append(r.faults, fmt.Sprintf("there is no standard place for %s, as HOME is not set: set %s", key, s.variable()))
 		}
 	}
-	r.refuseServer(c)
+	r.settleBackend(c)
+	r.checkAPI(c)
 	r.warn(c)
 	r.dropVolumes(c)
 }
@@ -58,12 +61,42 @@ func (r *reading) checkListening(c *Config) {
 	}
 }
 
-// refuseServer keeps a daemon from serving on another backend than it was told.
-func (r *reading) refuseServer(c *Config) {
-	for _, of := range []struct{ key, value string }{{"server_url", c.ServerURL}, {"api_key", c.APIKey}} {
-		if v := r.origins[of.key]; of.value != "" {
-			r.faults = append(r.faults, fmt.Sprintf("%s is set (%s), and the microsandbox backend is not built yet: unset it, which selects the native backend", v.name, v.where()))
+// settleBackend says where sandboxes are made.
+func (r *reading) settleBackend(c *Config) {
+	if c.Backend == "auto" {
+		c.Backend = "native"
+		if c.ServerURL != "" {
+			c.Backend = "microsandbox"
 		}
+	}
+	switch {
+	case c.Backend == "microsandbox" && c.ServerURL == "":
+		c.ServerURL = "http://" + usualAPI
+	case c.Backend == "native" && c.ServerURL != "":
+		r.warnings = append(r.warnings, r.origins["server_url"].name+" has no effect, as the backend is native")
+		c.ServerURL = ""
+	}
+}
+
+// usualAPI is where a microsandbox server listens when it is not told
+// otherwise.
+const usualAPI = "127.0.0.1:5555"
+
+// checkAPI keeps other machines from an API that asks nobody for a key.
+func (r *reading) checkAPI(c *Config) {
+	here := c.MSBListen == "" || c.MSBListen == "auto"
+	if host, _, err := net.SplitHostPort(c.MSBListen); err == nil {
+		here = IsLoopback(host)
+	}
+	if c.MSBKeyFile == "" {
+		c.MSBKeyFile = filepath.Join(c.StateDir, "server.key")
+	}
+	switch v := r.origins["msb.dev"]; {
+	case isAuto(v.text):
+		c.MSBDev = here && c.TokensFile == ""
+	case c.MSBDev && !here:
+		r.fault(fmt.Errorf("other machines could reach %s, and in development mode whoever does would run code here: "+
+			"turn %s off, and give out keys that sandwarden keygen makes", c.MSBListen, v.name), r.origins["msb.listen"])
 	}
 }
 

@@ -54,7 +54,8 @@ type Config struct {
 	Volumes       []sandbox.Volume `koanf:"volumes"`        // none where VolumeMapping is false
 	VolumeMapping bool             `koanf:"volume_mapping"` // Volumes says what follows from it
 
-	ServerURL         string        `koanf:"server_url"`         // refused until that backend is built, as is APIKey
+	Backend           string        `koanf:"backend"`            // "native" or "microsandbox"
+	ServerURL         string        `koanf:"server_url"`         // without a slash at its end; empty for native
 	APIKey            string        `koanf:"api_key"`            // a secret
 	ConnectionTimeout time.Duration `koanf:"connection_timeout"` // 0: that of the backend
 	RequestTimeout    time.Duration `koanf:"request_timeout"`    // of calls that answer at once; 0: that of the backend
@@ -96,6 +97,15 @@ type Config struct {
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
 	NodePath   string `koanf:"template.node.path"`
 	BashPath   string `koanf:"template.bash.path"`
+
+	PythonImage string `koanf:"template.python.image"`
+	NodeImage   string `koanf:"template.node.image"`
+	BashImage   string `koanf:"template.bash.image"` // empty: that of Python
+
+	MSBListen      string        `koanf:"msb.listen"`   // host:port, "auto", or empty: the microsandbox API is not served
+	MSBDev         bool          `koanf:"msb.dev"`      // it needs no key
+	MSBKeyFile     string        `koanf:"msb.key_file"` // may not be there yet
+	MSBIdleTimeout time.Duration `koanf:"msb.idle_timeout"`
 
 	LogLevel      slog.Level `koanf:"log.level"`
 	LogFormat     string     `koanf:"log.format"`       // "auto", "text" or "json"

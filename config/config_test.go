@@ -213,9 +213,6 @@ func TestLoad_Faults(t *testing.T) {
 		"boolean in any case":  {environ: []string{"MSB_ENABLE_LRU_EVICTION= Maybe "}, want: `MSB_ENABLE_LRU_EVICTION must be a valid boolean value (true/false, 1/0, yes/no, on/off, enabled/disabled), got 'maybe'`},
 		"flavor":               {environ: []string{"MSB_DEFAULT_FLAVOR= Huge"}, want: `Invalid MSB_DEFAULT_FLAVOR 'huge'. Valid options are: small, medium, large`},
 		"server":               {environ: []string{"MSB_SERVER_URL=localhost:5555"}, want: `Invalid server URL format: localhost:5555. Must start with http:// or https:// (MSB_SERVER_URL in the environment)`},
-		"key":                  {environ: []string{"MSB_API_KEY=hush"}, want: `MSB_API_KEY is set (in the environment), and the microsandbox backend is not built yet: unset it, which selects the native backend`},
-		"key in the file":      {file: "api_key: hush", want: `api_key is set (in sandwarden.yaml), and the microsandbox backend is not built yet: unset it, which selects the native backend`},
-		"server not built":     {environ: []string{"MSB_SERVER_URL=http://127.0.0.1:5555"}, want: `MSB_SERVER_URL is set (in the environment), and the microsandbox backend is not built yet: unset it, which selects the native backend`},
 		"float not positive":   {environ: []string{"MSB_SANDBOX_START_TIMEOUT=0"}, want: `MSB_SANDBOX_START_TIMEOUT must be a positive number, got 0.0`},
 		"float below zero":     {environ: []string{"MSB_SANDBOX_START_TIMEOUT=-1e-5"}, want: `MSB_SANDBOX_START_TIMEOUT must be a positive number, got -1e-05`},
 		"float far below zero": {environ: []string{"MSB_SANDBOX_START_TIMEOUT=-1e22"}, want: `MSB_SANDBOX_START_TIMEOUT must be a positive number, got -1e+22`},
@@ -286,7 +283,6 @@ func TestLoad_TellsAllFaultsInOrder(t *testing.T) {
 		"Configuration error: Invalid server URL format: x. Must start with http:// or https:// (MSB_SERVER_URL in the environment)",
 		"Configuration error: Cleanup interval (60s) must be less than session timeout (5s) (MSB_SESSION_TIMEOUT in the environment)",
 		"Configuration error: MSB_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, got 'x'",
-		"Configuration error: MSB_API_KEY is set (in the environment), and the microsandbox backend is not built yet: unset it, which selects the native backend",
 		"Configuration error: unknown key 'wrong' in sandwarden.yaml",
 	}
 	if err == nil {
@@ -350,7 +346,6 @@ func TestLoad_Warns(t *testing.T) {
 	}
 	want := []string{
 		"MCP_WHATEVER is set, but there is no such setting",
-		"MICROSANDBOX_PYTHON_IMAGE is set, but has no effect yet",
 		"MSB_MAX_SESION is set, but there is no such setting (did you mean MSB_MAX_SESSIONS?)",
 		"SANDWARDEN_STATEDIR is set, but there is no such setting (did you mean SANDWARDEN_STATE_DIR?)",
 		"these settings had no effect in the original and have one here: MSB_ENABLE_VOLUME_MAPPING",

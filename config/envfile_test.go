@@ -131,7 +131,6 @@ func TestLoad_EnvFileFaults(t *testing.T) {
 		"port range":              {read: only(".env", "MCP_SERVER_PORT=0"), want: "Invalid MCP_SERVER_PORT: Invalid port number: 0 (in .env)"},
 		"what lacks a name":       {read: only(".env", "MSB_SERVER_URL=x"), want: "Invalid server URL format: x. Must start with http:// or https:// (MSB_SERVER_URL in .env)"},
 		"what does not fit":       {read: only(".env", "MSB_SESSION_TIMEOUT=9"), want: "Cleanup interval (60s) must be less than session timeout (9s) (MSB_SESSION_TIMEOUT in .env)"},
-		"key":                     {read: only(".env", "MSB_API_KEY=hush"), want: "MSB_API_KEY is set (in .env), and the microsandbox backend is not built yet: unset it, which selects the native backend"},
 		"open quote":              {read: only(".env", "A=1\nMSB_API_KEY=\"hush"), want: ".env, line 2, is not NAME=value with the quotes closed, so MSB_API_KEY has no value"},
 		"no equal sign":           {read: only(".env", "A='\n\n'\n\nexport MSB_MAX_SESSIONS 5"), want: ".env, line 5, is not NAME=value with the quotes closed, so MSB_MAX_SESSIONS has no value"},
 		"values of values":        {read: only(".env", "A=aa\n"+strings.Repeat("A=${A}${A}\n", 60)), want: ".env, line 20, replaces more than a file of variables needs"},

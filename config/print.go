@@ -103,7 +103,7 @@ func Markdown(w io.Writer) error {
 		}
 	}
 	slices.Sort(newly)
-	return t.Execute(w, map[string]any{"Chapters": chapters, "NewlyEffective": newly, "NotBuilt": notBuilt()})
+	return t.Execute(w, map[string]any{"Chapters": chapters, "NewlyEffective": newly})
 }
 
 // A chapter is a part of the page, and each row of it a line of its table.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"math/big"
+	"net"
 	"net/netip"
 	"net/url"
 	"path"
@@ -273,6 +274,51 @@ func serverURL() rule {
 			return "", fmt.Errorf("Invalid server URL format: %s. Must start with http:// or https://", plain(v.text)) //nolint:staticcheck // a text of the original
 		}
 		return strings.TrimRight(text, "/"), nil
+	}}
+}
+
+// listenAddress is the rule of an address that may be left to us, or be none.
+func listenAddress() rule {
+	return rule{says: "off, auto or HOST:PORT", parse: func(v given) (any, error) {
+		text := strings.TrimSpace(v.text)
+		switch strings.ToLower(text) {
+		case "", "off":
+			return "", nil
+		case "auto":
+			return "auto", nil
+		}
+		host, number, err := net.SplitHostPort(text)
+		if n, _, ok := parseInteger(number); err != nil || !ok || n < 1 || n > 65535 || !isHost(host) {
+			return "", fmt.Errorf("%s must be off, auto or HOST:PORT, as %s, got %s", v.name, usualAPI, quote(v.text))
+		}
+		return text, nil
+	}}
+}
+
+// ifWanted is a switch that is also left to us.
+func ifWanted() rule {
+	r := boolean()
+	parse := r.parse
+	r.says = "auto, or a switch"
+	r.parse = func(v given) (any, error) {
+		if isAuto(v.text) {
+			return false, nil
+		}
+		return parse(v)
+	}
+	return r
+}
+
+func isAuto(text string) bool { return strings.EqualFold(strings.TrimSpace(text), "auto") }
+
+// image names an image of a registry.
+func image() rule {
+	return rule{says: "the name of an image", parse: func(v given) (any, error) {
+		name := strings.TrimSpace(v.text)
+		if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) || len(name) > 255 {
+			return "", fmt.Errorf("%s must be the name of an image, as microsandbox/python, got %s", v.name, quote(v.text))
+		}
+		return name, nil
 	}}
 }
 

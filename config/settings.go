@@ -44,18 +44,19 @@ const (
 	requests   = "Requests and connections"
 	daemon     = "The daemon"
 	logs       = "Logs"
+	api        = "The microsandbox API"
 	server     = "A microsandbox server"
 )
 
 func groups() []string {
-	return []string{listening, sessions, executions, sandboxes, requests, daemon, logs, server}
+	return []string{listening, sessions, executions, sandboxes, requests, daemon, logs, api, server}
 }
 
 // settings is the table. Its order is the order in which faults are told: that
 // of the original first, as its users know it, then what is ours.
 func settings(d directories) []setting {
 	rows := theirSettings()
-	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourRequests(), ourDaemon(d), ourLogs(), ourServer()} {
+	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourRequests(), ourDaemon(d), ourLogs(), ourAPI(), ourServer()} {
 		for _, s := range ours {
 			s.ours = true
 			if s.env == nil && !s.flagOnly {
@@ -125,7 +126,7 @@ func theirSettings() []setting {
 		},
 		{
 			key: "server_url", group: server, env: names("MSB_SERVER_URL"), unset: "the native backend", rule: serverURL(),
-			help: "where it answers; refused, as this backend is not built yet",
+			help: "where it answers; sandboxes are made there instead of here",
 		},
 	}
 }
@@ -370,11 +371,49 @@ func ourLogs() []setting {
 	}
 }
 
+// ourAPI are the settings of the server for clients of microsandbox.
+func ourAPI() []setting {
+	return []setting{
+		{
+			key: "msb.listen", group: api, flag: "msb-listen", initial: "off", rule: listenAddress(),
+			help: "where to serve it: off, HOST:PORT, or auto, which is " + usualAPI + " when no other program has that",
+		},
+		{
+			key: "msb.dev", group: api, flag: "msb-dev", initial: "auto", rule: ifWanted(), switches: true,
+			help: "development mode: needs no key; auto is on without tokens_file, on this machine alone",
+		},
+		{
+			key: "msb.key_file", group: api, flag: "msb-key-file", unset: "server.key in the state directory", rule: pathname(),
+			help: "the secret that keys are signed with, which sandwarden keygen makes when it is not there",
+		},
+		{
+			key: "msb.idle_timeout", group: api, initial: "86400", rule: seconds(1, year),
+			help: "seconds after which a sandbox of this API ends that nobody uses",
+		},
+	}
+}
+
 func ourServer() []setting {
 	return []setting{
 		{
+			key: "backend", group: server, flag: "backend", initial: "auto", rule: oneOf("auto", "native", "microsandbox"),
+			help: "where sandboxes are made: native is here, microsandbox at server_url, and auto is microsandbox where that is set",
+		},
+		{
 			key: "api_key", group: server, env: names("MSB_API_KEY"), unset: "none", rule: word(), secret: true,
-			help: "the key to it; refused, as this backend is not built yet",
+			help: "the key to it",
+		},
+		{
+			key: "template.python.image", group: server, env: names("SANDWARDEN_TEMPLATE_PYTHON_IMAGE", "MICROSANDBOX_PYTHON_IMAGE"), initial: "microsandbox/python", rule: image(),
+			help: "image of the template python, also as clients of the microsandbox API name it",
+		},
+		{
+			key: "template.node.image", group: server, initial: "microsandbox/node", rule: image(),
+			help: "image of the template node, likewise",
+		},
+		{
+			key: "template.bash.image", group: server, unset: "that of python", rule: image(),
+			help: "image of the template bash, likewise",
 		},
 	}
 }
@@ -389,10 +428,6 @@ func flavors() []string {
 	}
 	return all
 }
-
-// notBuilt are names of the original that are known and have no effect yet, so
-// that whoever has them in a file learns it.
-func notBuilt() []string { return []string{"MICROSANDBOX_PYTHON_IMAGE"} }
 
 // namespaceVariable is set for a run that another one started in a namespace.
 const namespaceVariable = "SANDWARDEN_IN_NAMESPACE"

@@ -8,7 +8,7 @@ import (
 )
 
 // warnOfNames tells of names in the environment that look like ours and are
-// not, or not yet. They may be of another program, so they are no fault.
+// not. They may be of another program, so they are no fault.
 func (r *reading) warnOfNames() {
 	var known []string
 	for i := range r.rows {
@@ -19,8 +19,6 @@ func (r *reading) warnOfNames() {
 		ours := strings.HasPrefix(name, "MSB_") || strings.HasPrefix(name, "MCP_") || strings.HasPrefix(name, "SANDWARDEN_")
 		switch {
 		case r.environ[name] == "" || slices.Contains(known, name):
-		case slices.Contains(notBuilt(), name):
-			r.warnings = append(r.warnings, name+" is set, but has no effect yet")
 		case ours && !isServiceLink(name, r.environ[name]):
 			r.warnings = append(r.warnings, plain(name)+" is set, but there is no such setting"+suggestion(name, known))
 		}

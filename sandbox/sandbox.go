@@ -175,6 +175,7 @@ type Stats struct {
 	MemoryBytes int64 // all of it, kernel memory included where that is known; -1 when nobody counts
 	CPU         time.Duration
 	Tasks       int
+	DiskBytes   int64 // of files that can be written; -1 when nobody counts
 }
 
 // A Death says why a sandbox died.

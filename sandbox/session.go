@@ -11,6 +11,8 @@ type SessionRequest struct {
 	Session  string // the caller's name for it; empty lets us choose
 	Template string // empty is the default
 	Flavor   string // empty is the default
+	CPUs     int    // whole processors, instead of the flavor's; 0 is those
+	MemoryMB int    // MiB, instead of the flavor's; 0 is that
 	Env      []string
 
 	Dir         string            // working directory of its executions; empty is /work

@@ -96,10 +96,7 @@ func (o Options) withDefaults() Options {
 
 // fitted works out what follows from the host.
 func (o Options) fitted() Options {
-	var total int64
-	if o.HostMemory != nil {
-		total, _ = o.HostMemory()
-	}
+	total := o.total()
 	if o.MaxSessions <= 0 {
 		o.MaxSessions = derivedSessions(total, o.HostSessions)
 	}
@@ -109,6 +106,15 @@ func (o Options) fitted() Options {
 	}
 	o.Flavors = capped
 	return o
+}
+
+// total is the memory of the host in bytes, or 0.
+func (o *Options) total() int64 {
+	if o.HostMemory == nil {
+		return 0
+	}
+	total, _ := o.HostMemory()
+	return total
 }
 
 func orElse[T int | int64 | time.Duration](value *T, usual T) {

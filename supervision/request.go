@@ -1,6 +1,7 @@
 package supervision
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -57,7 +58,44 @@ func specOf(name string, request sandbox.SessionRequest, o *Options) (sandbox.Sp
 		func(f sandbox.Flavor) string { return f.Name }); err != nil {
 		return spec, err
 	}
+	if spec.Flavor, err = resized(spec.Flavor, &request, o); err != nil {
+		return spec, err
+	}
 	return spec, checkEnv("create", request.Env, maxEnvBytes)
+}
+
+// Sizes that a request may ask for; a host that has less caps them.
+const (
+	minMemoryMB = 32
+	maxMemoryMB = 1 << 20
+	maxCPUs     = 255
+)
+
+// resized is a flavor with the processors and the memory of a request. What
+// else there is to have comes from the smallest flavor with so much memory.
+func resized(f sandbox.Flavor, request *sandbox.SessionRequest, o *Options) (sandbox.Flavor, error) {
+	cpus, memory := request.CPUs, request.MemoryMB
+	if cpus < 0 || cpus > maxCPUs {
+		return f, invalid("create", request.Session, fmt.Sprintf("a session has 1 to %d processors", maxCPUs))
+	}
+	if memory < 0 || memory > maxMemoryMB || memory > 0 && memory < minMemoryMB {
+		return f, invalid("create", request.Session, fmt.Sprintf("a session has %d to %d MB of memory", minMemoryMB, maxMemoryMB))
+	}
+	cpus, memory = cmp.Or(cpus, f.CPUs), cmp.Or(memory, f.MemoryMB)
+	if cpus == f.CPUs && memory == f.MemoryMB {
+		return f, nil
+	}
+	for _, f = range o.Flavors {
+		if f.MemoryMB == memory && f.CPUs == cpus {
+			return f, nil
+		}
+		if f.MemoryMB >= memory {
+			break
+		}
+	}
+	f.Name, f.CPUs, f.MemoryMB, f.Capped = "custom", cpus, memory, ""
+	f.DiskMB = min(f.DiskMB, max(memory/2, 1)) // files lie in memory
+	return capFlavor(f, o.HostCPUs, o.total()), nil
 }
 
 // pick finds what is called name, or usual when name is empty.

@@ -228,11 +228,29 @@ func (x *box) Stats(context.Context) (sandbox.Stats, error) {
 	if _, err := x.alive("stats"); err != nil {
 		return sandbox.Stats{}, err
 	}
+	stats := sandbox.Stats{MemoryBytes: -1, DiskBytes: x.diskBytes()}
 	if x.cgroup == nil {
-		return sandbox.Stats{MemoryBytes: -1}, nil
+		return stats, nil
 	}
-	memory, cpu, tasks, err := x.cgroup.Stats()
-	return sandbox.Stats{MemoryBytes: memory, CPU: cpu, Tasks: tasks}, err
+	var err error
+	stats.MemoryBytes, stats.CPU, stats.Tasks, err = x.cgroup.Stats()
+	return stats, err
+}
+
+// diskBytes is what the files of the sandbox take; -1 when it cannot be seen.
+// The folder is the mount of a memory file system, which no tenant can move or
+// make wait.
+func (x *box) diskBytes() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock() // so that the number is not another process's
+	if x.process == nil {
+		return -1
+	}
+	var seen unix.Statfs_t
+	if unix.Statfs(fmt.Sprintf("/proc/%d/root/work", x.record.PID), &seen) != nil {
+		return -1
+	}
+	return int64(seen.Blocks-seen.Bfree) * seen.Bsize //nolint:unconvert // not int64 everywhere
 }
 
 // Freeze implements [sandbox.Freezer]. Only what the tenant runs is paused.

@@ -361,7 +361,7 @@ func (b *fakeSandbox) Stats(ctx context.Context) (sandbox.Stats, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return sandbox.Stats{MemoryBytes: int64(b.kept), Tasks: len(b.runs)}, nil
+	return sandbox.Stats{MemoryBytes: int64(b.kept), Tasks: len(b.runs), DiskBytes: -1}, nil
 }
 
 // Destroy implements [sandbox.Sandbox].
