@@ -1,7 +1,8 @@
 //go:build linux
 
-// Command sandwarden-agent is PID 1 of every sandbox. The daemon carries it
-// inside and starts it; it is of no use by hand.
+// Command sandwarden-agent is PID 1 of every sandbox that we make, and a guest in
+// those of a microsandbox server. The daemon carries it inside and starts it; it
+// is of no use by hand.
 package main
 
 import (
@@ -14,14 +15,20 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/files"
 	"github.com/sandwarden/sandwarden/sandbox/agent/guest"
+	"github.com/sandwarden/sandwarden/sandbox/agent/relay"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
-		tell(err)
-		os.Exit(1)
+	err := run(os.Args[1:])
+	if err == nil {
+		return
 	}
+	tell(err)
+	if errors.Is(err, relay.ErrGone) {
+		os.Exit(relay.StatusGone)
+	}
+	os.Exit(1)
 }
 
 // run chooses what to be. Only a helper returns without a reason.
@@ -31,6 +38,12 @@ func run(args []string) error {
 		return guest.Join(args[1:], os.Environ())
 	case len(args) > 0 && args[0] == files.Word:
 		return files.Run(args[1:], os.Stdin, os.Stdout)
+	case len(args) == 3 && args[0] == agent.VisitWord:
+		return guest.Visit(args[1], args[2])
+	case len(args) == 3 && args[0] == agent.ServeWord:
+		return guest.Serve(context.Background(), args[1], args[2])
+	case len(args) > 0 && args[0] == agent.RelayWord:
+		return relay.Run(context.Background(), args[1:], os.Stdout)
 	case os.Getpid() != 1:
 		return errors.New("sandwarden-agent is started by sandwarden; there is nothing to do by hand")
 	}

@@ -32,7 +32,7 @@ const readMax = 256 << 10
 // goroutines. Errors are *sandbox.Error.
 type Client struct {
 	id   sandbox.ID
-	conn *ttrpc.Client
+	conn *ttrpc.Client // nil when there is none
 	call wire.AgentService
 
 	version atomic.Int64 // of the agent; 0 until it is known
@@ -46,8 +46,19 @@ func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
 	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
 }
 
-// Close ends the connection. The agent lives on.
-func (c *Client) Close() error { return c.conn.Close() }
+// NewClientOver speaks with an agent that is not at the end of a connection. An
+// *[sandbox.Error] of the service keeps its kind and its words.
+func NewClientOver(id sandbox.ID, service wire.AgentService) *Client {
+	return &Client{id: id, call: service}
+}
+
+// Close ends the connection, if there is one. The agent lives on.
+func (c *Client) Close() error {
+	if c.conn == nil {
+		return nil
+	}
+	return c.conn.Close()
+}
 
 // Hello exchanges versions, and returns the agent's.
 func (c *Client) Hello(ctx context.Context) (int, error) {
@@ -209,6 +220,11 @@ func cut(s string, n int) string {
 func (c *Client) fault(op string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if told, ok := errors.AsType[*sandbox.Error](err); ok {
+		e := *told
+		e.Op, e.ID = op, string(c.id)
+		return &e
 	}
 	e := &sandbox.Error{Op: op, ID: string(c.id), Kind: kindOf(err), Err: err}
 	if e.Kind == sandbox.Stopped {

@@ -24,6 +24,7 @@ import (
 // in the environment, which a program can take off.
 type groups struct {
 	folder *os.File // nil: there are no cgroups
+	prefix string   // of all names, where there may be groups of another agent
 	next   atomic.Int64
 }
 
@@ -41,7 +42,7 @@ const mark = "SANDWARDEN_EXECUTION="
 
 // make makes a group.
 func (g *groups) make() *group {
-	x := &group{name: "x" + strconv.FormatInt(g.next.Add(1), 10)}
+	x := &group{name: g.prefix + "x" + strconv.FormatInt(g.next.Add(1), 10)}
 	if g.folder == nil || unix.Mkdirat(int(g.folder.Fd()), x.name, 0o755) != nil {
 		return x
 	}
