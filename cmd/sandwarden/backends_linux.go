@@ -17,12 +17,16 @@ import (
 	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/microsandbox"
 	"github.com/sandwarden/sandwarden/sandbox/native"
 	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
 )
 
 // openBackend makes the backend that a configuration asks for.
 func openBackend(ctx context.Context, c config.Config, claimed []sandbox.ID, logger *slog.Logger) (sandbox.Backend, error) {
+	if c.Backend == microsandbox.Name {
+		return openServer(ctx, c, claimed, logger)
+	}
 	options := nativeOptions(c, logger)
 	options.Claimed = claimed
 	return native.New(ctx, options)

@@ -23,7 +23,7 @@ func awaitIDs(environ []string) error { return native.AwaitIDs(environ) }
 // for root. A host that forbids such namespaces is served all the same: the
 // backend will say that it cannot make sandboxes, and clients learn why.
 func moveInside(ctx context.Context, p *program, c config.Config, logger *slog.Logger) (moved bool, err error) {
-	if p.variable(movedVariable) != "" || !native.NeedsUserNamespace() {
+	if p.variable(movedVariable) != "" || c.Backend != native.Name || !native.NeedsUserNamespace() {
 		return false, nil
 	}
 	// The watchdog named this process; that one does the work, and may feed it.

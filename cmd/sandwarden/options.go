@@ -41,7 +41,6 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 		MaxMemoryMB:    c.MaxTotalMemoryMB,
 		MaxCPUs:        c.MaxTotalCPUs,
 		MaxOwned:       c.SessionsPerPrincipal,
-		HostCPUs:       runtime.NumCPU(),
 		NoEviction:     !c.LRUEviction,
 		AdmissionQueue: c.AdmissionQueue,
 		AdmissionWait:  c.AdmissionWait,
@@ -52,8 +51,8 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 	if c.AdmissionWait == 0 {
 		options.AdmissionWait = -1 // nobody waits
 	}
-	if h, ok := backend.(host); ok {
-		options.HostMemory = h.HostMemory
+	if h, ok := backend.(host); ok { // else sandboxes have another host
+		options.HostMemory, options.HostCPUs = h.HostMemory, runtime.NumCPU()
 	}
 	return options
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
 )
 
 // Name is the technique's name in the configuration.
@@ -87,8 +86,8 @@ const instanceSize = 12
 
 // New makes the backend and has a first look at the server. That it is not there
 // is no error: then Ready says so until it is. Errors are for what is wrong with
-// the options. life ends what follows the server, as Close does.
-func New(ctx, life context.Context, o Options) (*Backend, error) {
+// the options.
+func New(ctx context.Context, o Options) (*Backend, error) {
 	o = o.withDefaults()
 	if len(o.Instance) < instanceSize {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "the daemon has no id to call its sandboxes by"}
@@ -101,21 +100,20 @@ func New(ctx, life context.Context, o Options) (*Backend, error) {
 			}
 		}
 	}
-	program, err := embedded.Agent()
+	parts, err := parcel()
 	if err != nil {
 		return nil, err
 	}
 	b := &Backend{
 		opts: o, server: newServer(&o), prefix: "sw-" + o.Instance[:instanceSize] + "-",
 		boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, ready: errUnseen,
-	}
-	if b.parts, err = parcel(program); err != nil {
-		return nil, err
+		parts: parts,
 	}
 	for _, id := range o.Claimed {
 		b.claimed[id] = true
 	}
-	life, b.end = context.WithCancel(life)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	b.end = end
 	b.look(ctx)
 	b.tasks.Go(func() { b.watch(life) })
 	return b, nil

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
 )
 
 // The agent's program travels in parts of several arguments each. A part and its
@@ -24,13 +26,14 @@ const (
 	partSize     = 12 * argumentSize
 )
 
-// parcel makes the parts of a program.
-func parcel(program []byte) ([]string, error) {
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+// parcel makes the parts of the agent's program, once.
+var parcel = sync.OnceValues(func() ([]string, error) {
+	program, err := embedded.Agent()
 	if err != nil {
 		return nil, err
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
 	if _, err := z.Write(program); err != nil {
 		return nil, err
 	}
@@ -38,7 +41,7 @@ func parcel(program []byte) ([]string, error) {
 		return nil, err
 	}
 	return cut(base64.StdEncoding.EncodeToString(packed.Bytes()), partSize), nil
-}
+})
 
 // cut cuts a text into pieces of a size.
 func cut(text string, size int) []string {
