@@ -15,6 +15,7 @@ type Sessions interface {
 	Execute(ctx context.Context, r sandbox.ExecRequest) (sandbox.ExecResult, error)
 	Signal(ctx context.Context, owner sandbox.Principal, id sandbox.ExecID, s sandbox.Signal) error
 	List(ctx context.Context, q sandbox.SessionQuery) ([]sandbox.Session, error)
+	Touch(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error)
 	Find(ctx context.Context, ref sandbox.Ref) (sandbox.Session, error)
 	Stop(ctx context.Context, ref sandbox.Ref) error
 }

@@ -29,13 +29,13 @@ type codeResult struct {
 
 // runCode serves sandbox.repl.run.
 func (h *Handler) runCode(ctx context.Context, c *call) (any, error) {
-	request, err := h.running(ctx, c)
+	request, session, err := h.running(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	language, err := h.language(ctx, c)
-	if err != nil {
-		return nil, err
+	language, refused := c.language(session.Template.Language)
+	if refused != nil {
+		return nil, refused
 	}
 	if c.params.Code == nil {
 		return nil, invalid(textParams, c.method, "missing field `code`")
@@ -76,50 +76,45 @@ func endOf(result *sandbox.ExecResult, timeout time.Duration) []line {
 	return end
 }
 
-// language checks that a sandbox runs the language that is asked for, and
-// returns its name as it was sent.
-func (h *Handler) language(ctx context.Context, c *call) (string, error) {
+// language checks that a sandbox has the language that is asked for, and returns
+// its name as it was sent.
+func (c *call) language(has sandbox.Language) (string, *refusal) {
 	if c.params.Language == nil {
 		return "", invalid(textParams, c.method, "missing field `language`")
 	}
 	sent := *c.params.Language
 	wanted, ok := languages[strings.ToLower(sent)]
-	if !ok {
+	switch {
+	case !ok:
 		return "", invalid("language %q is not known; use python, node or bash", clip(sent))
-	}
-	s, err := h.sessions.Find(ctx, c.place().ref())
-	if err != nil {
-		return "", notRunning(c, err)
-	}
-	if s.Template.Language != wanted {
-		return "", invalid("Sandbox '%s' runs %s, and not %s; start another one with an image for it", c.params.name(), s.Template.Language, clip(sent))
+	case wanted != has:
+		return "", invalid("Sandbox '%s' runs %s, and not %s; start another one with an image for it", c.params.name(), has, clip(sent))
 	}
 	return sent, nil
 }
 
 // running is the beginning of a request to a sandbox that runs. One that does
 // not is never made in passing.
-func (h *Handler) running(ctx context.Context, c *call) (sandbox.ExecRequest, error) {
+func (h *Handler) running(ctx context.Context, c *call) (sandbox.ExecRequest, sandbox.Session, error) {
 	var request sandbox.ExecRequest
 	p := c.place()
-	if _, err := h.sessions.Find(ctx, p.ref()); err != nil {
-		return request, notRunning(c, err)
-	}
-	known, _ := h.registry.get(p)
-	request.SessionRequest = sandbox.SessionRequest{Owner: ownerOf(p.space), Session: p.name}
-	if known.Image != "" { // should it end this very moment, the next one is as it was
-		request.SessionRequest = h.sessionRequest(p, &known)
+	session, err := h.sessions.Touch(ctx, p.ref())
+	if err != nil {
+		return request, session, notRunning(c, err)
 	}
 	timeout, refused := h.timeout(c)
 	if refused != nil {
-		return request, refused
+		return request, session, refused
 	}
 	request.Timeout = timeout
-	return request, nil
+	request.SessionRequest = sandbox.SessionRequest{Owner: ownerOf(p.space), Session: p.name}
+	if known, ok := h.registry.get(p); ok { // should it end this very moment, the next one is as it was
+		request.SessionRequest = h.sessionRequest(p, &known)
+	}
+	return request, session, nil
 }
 
-// notRunning says of a sandbox that is not there how it came to that, if it is
-// known.
+// notRunning is the refusal of a sandbox that is not there.
 func notRunning(c *call, err error) error {
 	if sandbox.KindOf(err) != sandbox.NotFound {
 		return err
@@ -158,7 +153,7 @@ type commandResult struct {
 // runCommand serves sandbox.command.run. What a command leaves behind goes on,
 // as in a machine of its own; the command ends with its caller.
 func (h *Handler) runCommand(ctx context.Context, c *call) (any, error) {
-	request, err := h.running(ctx, c)
+	request, _, err := h.running(ctx, c)
 	if err != nil {
 		return nil, err
 	}
