@@ -1,6 +1,7 @@
 package microsandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,16 +50,11 @@ func (o Options) withDefaults() Options {
 			*value = usual
 		}
 	}
-	images := map[sandbox.Language]string{sandbox.Python: "microsandbox/python", sandbox.Node: "microsandbox/node"}
-	for language, image := range o.Images {
-		if image != "" {
-			images[language] = image
-		}
+	o.Images = map[sandbox.Language]string{
+		sandbox.Python: cmp.Or(o.Images[sandbox.Python], "microsandbox/python"),
+		sandbox.Node:   cmp.Or(o.Images[sandbox.Node], "microsandbox/node"),
+		sandbox.Bash:   cmp.Or(o.Images[sandbox.Bash], o.Images[sandbox.Python], "microsandbox/python"),
 	}
-	if images[sandbox.Bash] == "" {
-		images[sandbox.Bash] = images[sandbox.Python]
-	}
-	o.Images = images
 	return o
 }
 

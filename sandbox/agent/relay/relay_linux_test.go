@@ -178,7 +178,7 @@ func TestService_DeadlinesAreWhatIsLeft(t *testing.T) {
 		if _, err := s.Start(t.Context(), &wire.StartRequest{Deadline: int64(deadline)}); err != nil {
 			t.Fatal(err)
 		}
-		if got := time.Duration(e.started.GetDeadline()); (got - deadline).Abs() > time.Minute || deadline == 0 && got != 0 {
+		if got := time.Duration(e.started.GetDeadline()); (got-deadline).Abs() > time.Minute || deadline == 0 && got != 0 {
 			t.Errorf("%s: got %v, want %v", name, got, deadline)
 		}
 	}

@@ -39,7 +39,7 @@ const longest = 2 * time.Minute
 // agent listens.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: sandwarden-agent %s DIRECTORY METHOD REQUEST...", agent.RelayWord)
+		return fmt.Errorf("%s wants a directory, a method and a request", agent.RelayWord)
 	}
 	call, ok := methods[args[1]]
 	if !ok {
@@ -84,7 +84,7 @@ func write(out io.Writer, answer []byte, err error) error {
 }
 
 // methods are the calls there are, by the names of the protocol.
-var methods = map[string]func(context.Context, wire.AgentService, []byte) ([]byte, error){
+var methods = map[string]func(context.Context, wire.AgentService, []byte) ([]byte, error){ //nolint:gochecknoglobals // a table
 	"Hello":         pass(wire.AgentService.Hello),
 	"Start":         pass(start),
 	"ReadOutput":    pass(wire.AgentService.ReadOutput),
