@@ -47,7 +47,8 @@ func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
 }
 
 // NewClientOver speaks with an agent that is not at the end of a connection. An
-// *[sandbox.Error] of the service keeps its kind and its words.
+// *[sandbox.Error] of the service keeps its kind and its words. The agent is
+// believed that memory ran out, as nobody outside its sandbox sees that.
 func NewClientOver(id sandbox.ID, service wire.AgentService) *Client {
 	return &Client{id: id, call: service}
 }
@@ -102,6 +103,7 @@ func (c *Client) Follow(ctx context.Context, after uint64, wait time.Duration) (
 		return nil, c.fault("follow", err)
 	}
 	frames, err := Frames(after, r)
+	c.believe(frames, r)
 	if err != nil {
 		return nil, &sandbox.Error{Op: "follow", ID: string(c.id), Kind: sandbox.Stopped, Cause: sandbox.CauseAgentLost, Err: err}
 	}
@@ -192,6 +194,15 @@ func exitOf(e *wire.Exit) *sandbox.Exit {
 		exit.Failure = &sandbox.Failure{Name: cut(e.GetFailureName(), maxMIME), Message: cut(e.GetFailureMessage(), maxWords)}
 	}
 	return exit
+}
+
+// believe takes over the cause that only an agent on its own can tell.
+func (c *Client) believe(frames []sandbox.Frame, r *wire.ReadOutputReply) {
+	for i := range frames {
+		if c.conn == nil && frames[i].Exit != nil && r.GetFrames()[i].GetExit().GetCause() == string(sandbox.CauseOOM) {
+			frames[i].Exit.Cause = sandbox.CauseOOM
+		}
+	}
 }
 
 // causeOf believes an agent the causes that are its to know.

@@ -102,6 +102,7 @@ func prepareVisit(ctx context.Context, dir, visit string, environ []string) (net
 	if err != nil {
 		return nil, nil, err
 	}
+	g.visits = true
 	g.groups.prefix = "v" + strconv.Itoa(os.Getpid()) + "."
 	server, err := ttrpc.NewServer()
 	if err != nil {
