@@ -3,6 +3,8 @@ package microsandbox
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,20 +33,22 @@ type box struct {
 
 	mu      sync.Mutex
 	death   sandbox.Death
-	ending  bool                    // Destroy has begun
-	missed  int                     // looks in a row that did not see it run
-	open    map[sandbox.ExecID]bool // executions whose end was not read
-	read    uint64                  // the highest frame that was read
-	catchUp bool                    // there may be frames of executions that an earlier daemon started
-	stirred chan struct{}           // has one when an execution was started
-	turn    chan struct{}           // held by the one Destroy that goes on
+	ending  bool                      // Destroy has begun
+	missed  int                       // looks in a row that did not see it run
+	open    map[sandbox.ExecID]bool   // executions whose end was not read
+	read    uint64                    // the highest frame that was read
+	acked   uint64                    // the highest frame that need not be kept; the agent may not know yet
+	ended   map[sandbox.ExecID]uint64 // the last frames of executions, until the agent knows that they need not be kept
+	catchUp bool                      // there may be frames of executions that an earlier daemon started
+	stirred chan struct{}             // has one when an execution was started
+	turn    chan struct{}             // held by the one Destroy that goes on
 	gone    bool
 }
 
 func newBox(b *Backend, id sandbox.ID, spec sandbox.Spec) *box {
 	return &box{
 		backend: b, id: id, name: b.nameOf(id), spec: spec, made: time.Now(), dead: make(chan struct{}),
-		open: map[sandbox.ExecID]bool{}, stirred: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		open: map[sandbox.ExecID]bool{}, ended: map[sandbox.ExecID]uint64{}, stirred: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 }
 
@@ -177,8 +181,10 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 }
 
 // Follow implements [sandbox.Sandbox]. The agent is asked only when there is
-// something to come of it. While the server is not there it waits.
+// something to come of it, and learns only then what need not be kept. While the
+// server is not there it waits.
 func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	x.acknowledge(after)
 	for until := time.Now().Add(wait); ; {
 		if err := x.alive("follow"); err != nil {
 			return nil, err
@@ -188,12 +194,12 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 		var err error
 		if x.expects(after) {
 			frames, err = x.client.Follow(ctx, after, min(left, pollMost))
+			x.took(after, frames, err)
 		} else {
 			err = x.rest(ctx, left)
 		}
 		switch {
 		case err == nil:
-			x.took(after, frames)
 		case sandbox.KindOf(err) == sandbox.Unavailable && left > 0:
 			_ = sleep(ctx, min(left, pollPause)) // its end is seen next
 			err = ctx.Err()
@@ -222,10 +228,21 @@ func (x *box) expects(after uint64) bool {
 	return len(x.open) > 0 || x.catchUp || after < x.read
 }
 
-// took notes what was read.
-func (x *box) took(after uint64, frames []sandbox.Frame) {
+// acknowledge notes up to where frames need not be kept.
+func (x *box) acknowledge(after uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.acked = max(x.acked, after)
+}
+
+// took notes what was read, and that the agent knows what was acknowledged.
+func (x *box) took(after uint64, frames []sandbox.Frame, err error) {
+	if err != nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	maps.DeleteFunc(x.ended, func(_ sandbox.ExecID, last uint64) bool { return last <= after })
 	if len(frames) == 0 && after >= x.read {
 		x.catchUp = false
 	}
@@ -233,6 +250,7 @@ func (x *box) took(after uint64, frames []sandbox.Frame) {
 		x.read = max(x.read, f.Seq)
 		if f.Exit != nil {
 			delete(x.open, f.Exec)
+			x.ended[f.Exec] = f.Seq
 		}
 	}
 }
@@ -275,12 +293,19 @@ func (x *box) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.Tran
 	return x.client.Transfer(ctx, r)
 }
 
-// Executions implements [sandbox.Sandbox].
+// Executions implements [sandbox.Sandbox]. Those whose end is acknowledged are
+// left out, also where the agent does not know yet.
 func (x *box) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
 	if err := x.alive("executions"); err != nil {
 		return nil, err
 	}
-	return x.client.Executions(ctx)
+	states, err := x.client.Executions(ctx)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.DeleteFunc(states, func(s sandbox.ExecState) bool {
+		last, ended := x.ended[s.ID]
+		return ended && last <= x.acked
+	}), err
 }
 
 // Stats implements [sandbox.Sandbox], as far as the server knows.
