@@ -75,6 +75,7 @@ type Backend struct {
 	boxes   map[sandbox.ID]*box
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
 	swept   time.Time           // when orphans were looked for
+	doubt   time.Time           // until when a start that we gave up may yet make one
 }
 
 // instanceSize is how much of the daemon's id is in the names of sandboxes.
@@ -215,6 +216,9 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 		return x, nil
 	}
 	err = fault("create", id, err)
+	b.mu.Lock()
+	b.doubt = time.Now().Add(b.opts.StartTimeout)
+	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
 	if gone := x.Destroy(ctx); gone != nil { // the look for orphans will find it

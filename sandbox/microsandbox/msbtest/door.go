@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 )
 
@@ -19,6 +20,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		f(w, r)
 		return
 	}
+	if s.loses() {
+		s.answer(httptest.NewRecorder(), r)
+		HangUp(w, r)
+	}
+	s.answer(w, r)
+}
+
+// answer answers a request that was heard.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/api/v1/health" && r.Method == http.MethodGet:
 		write(w, http.StatusOK, map[string]string{"message": "Service is healthy"})

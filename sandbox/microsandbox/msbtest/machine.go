@@ -101,10 +101,13 @@ func (s *Server) start(ctx context.Context, m *machine) bool {
 func (s *Server) boot(m *machine) bool {
 	ctx, cancel := s.bounded()
 	defer cancel()
+	if !m.running() && !wait(ctx, s.opts.PullDelay) {
+		return false
+	}
 	m.turn <- struct{}{}
 	defer func() { <-m.turn }()
-	if m.running() {
-		return true
+	if m.running() || s.isClosed() {
+		return m.running()
 	}
 	old, c := m.current()
 	if old != nil {

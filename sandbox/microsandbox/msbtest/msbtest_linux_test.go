@@ -205,6 +205,11 @@ func TestFaults(t *testing.T) {
 	if status, text := c.post(fmt.Sprintf(command, "true")); status != 0 {
 		t.Errorf("got %d %s, want none", status, text)
 	}
+	s.Calls()
+	s.Lose(1)
+	if status, text := c.post(fmt.Sprintf(command, "true")); status != 0 || len(s.Calls()) != 1 {
+		t.Errorf("got %d %s, want that it was heard and not answered", status, text)
+	}
 	if status, _ := c.post(fmt.Sprintf(command, "true")); status != http.StatusOK {
 		t.Errorf("got %d, want that it is back", status)
 	}

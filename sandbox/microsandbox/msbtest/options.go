@@ -20,6 +20,9 @@ type Options struct {
 	Dialect Dialect
 	Key     string // that clients must have, beginning with "msb_"; none in development mode
 	Scope   string // the namespace that Key is for; empty is every one
+	// PullDelay is how long it takes from a start until there is a sandbox, as
+	// that of an image that is not here. A stop meanwhile stops nothing.
+	PullDelay time.Duration
 	// StartDelay is how long a sandbox takes from its start until commands run.
 	StartDelay time.Duration
 	// Verdict is what a start says. With one of a server that is not sure it

@@ -33,6 +33,7 @@ type Server struct {
 	calls    []Call
 	failing  int // calls yet to be failed
 	failure  http.HandlerFunc
+	losing   int               // answers yet to be lost
 	machines map[name]*machine // all that were ever configured
 }
 
@@ -73,6 +74,12 @@ func (s *Server) Close() error {
 	s.web.Close()
 	s.tasks.Wait()
 	return err
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // Calls returns the calls that came since it was asked last.
@@ -125,6 +132,13 @@ func (s *Server) Fail(n int, f http.HandlerFunc) {
 	s.failing, s.failure = n, f
 }
 
+// Lose lets the next n requests be heard, and their answers be lost.
+func (s *Server) Lose(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losing = n
+}
+
 // Disconnect breaks all connections, in the middle of whatever is asked. What
 // was begun goes on.
 func (s *Server) Disconnect() { s.web.CloseClientConnections() }
@@ -148,6 +162,17 @@ func (s *Server) failed() http.HandlerFunc {
 		s.failing--
 	}
 	return s.failure
+}
+
+// loses tells whether an answer is lost.
+func (s *Server) loses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.losing > 0 {
+		s.losing--
+		return true
+	}
+	return false
 }
 
 func (s *Server) note(c Call) {
