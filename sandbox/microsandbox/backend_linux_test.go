@@ -214,6 +214,24 @@ func TestStart_NotSure(t *testing.T) {
 	})
 }
 
+// TestWarmExecution is one command of the server, where it ends soon.
+func TestWarmExecution(t *testing.T) {
+	s := serve(t, msbtest.Options{})
+	x := sandboxtest.NewBox(t, open(t, s, microsandbox.Options{WatchInterval: time.Hour}), spec())
+	x.Code(t, "0") // starts the kernel
+	least := 1000
+	for range 10 {
+		s.Calls()
+		if o := x.Code(t, "print(1 + 1)"); string(o.Stdout) != "2\n" {
+			t.Errorf("got %q %q, %+v", o.Stdout, o.Stderr, o.Exit)
+		}
+		least = min(least, len(s.Calls()))
+	}
+	if least != 1 {
+		t.Errorf("it took %d calls, want 1", least)
+	}
+}
+
 func TestKey(t *testing.T) {
 	s := serve(t, msbtest.Options{Key: "msb_right", Scope: "default"})
 	for key, want := range map[string]string{"msb_wrong": "MSB_API_KEY", "": "MSB_API_KEY", "wrong": "MSB_API_KEY"} {

@@ -15,9 +15,10 @@ import (
 
 // Times of the calls to an agent.
 const (
-	stopWait  = 30 * time.Second // of a sandbox's end, beside a usual call
-	pollMost  = 20 * time.Second // one call that waits for output
-	pollPause = time.Second      // between two of them while the server is not there
+	stopWait  = 30 * time.Second      // of a sandbox's end, beside a usual call
+	pollMost  = 20 * time.Second      // one call that waits for output
+	pollPause = time.Second           // between two of them while the server is not there
+	firstWait = 50 * time.Millisecond // of a start, for the end of what it starts
 )
 
 // A box is one sandbox. It implements [sandbox.Sandbox].
@@ -40,6 +41,7 @@ type box struct {
 	acked   uint64                    // the highest frame that need not be kept; the agent may not know yet
 	ended   map[sandbox.ExecID]uint64 // the last frames of executions, until the agent knows that they need not be kept
 	catchUp bool                      // there may be frames of executions that an earlier daemon started
+	early   early                     // nothing in it most of the time
 	stirred chan struct{}             // has one when an execution was started
 	turn    chan struct{}             // held by the one Destroy that goes on
 	gone    bool
@@ -160,24 +162,52 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	if err := x.alive("start"); err != nil {
 		return err
 	}
+	early, err := x.launch(ctx, e)
+	if err != nil {
+		return err
+	}
 	x.mu.Lock()
-	known := x.open[e.ID]
-	x.open[e.ID] = true // before: also an answer that is lost may have started it
+	x.open[e.ID], x.early = true, early
 	x.mu.Unlock()
-	err := x.client.Start(ctx, e)
-	if err == nil {
-		select {
-		case x.stirred <- struct{}{}:
-		default:
-		}
+	select {
+	case x.stirred <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// early are frames that came with a start.
+type early struct {
+	after  uint64
+	frames []sandbox.Frame
+}
+
+// launch starts an execution, and reads its output with the same call where
+// nobody reads now and nobody may have to write.
+func (x *box) launch(ctx context.Context, e sandbox.Exec) (early, error) {
+	x.mu.Lock()
+	after, alone := x.acked, len(x.open) == 0
+	x.mu.Unlock()
+	if !alone || e.Stdin || e.Background {
+		return early{}, x.client.Start(ctx, e)
+	}
+	frames, err := x.client.Begin(ctx, e, after, firstWait)
+	return early{after, frames}, err
+}
+
+// takeEarly takes the frames after a number that came with a start. That is
+// done once: who comes again asks the agent.
+func (x *box) takeEarly(after uint64) []sandbox.Frame {
+	x.mu.Lock()
+	e := x.early
+	x.early = early{}
+	x.mu.Unlock()
+	if after < e.after || after-e.after >= uint64(len(e.frames)) {
 		return nil
 	}
-	if !known {
-		x.mu.Lock()
-		delete(x.open, e.ID)
-		x.mu.Unlock()
-	}
-	return err
+	frames := e.frames[after-e.after:]
+	x.took(e.after, frames)
+	return frames
 }
 
 // Follow implements [sandbox.Sandbox]. The agent is asked only when there is
@@ -192,9 +222,11 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 		left := max(time.Until(until), 0)
 		var frames []sandbox.Frame
 		var err error
+		if frames = x.takeEarly(after); len(frames) > 0 {
+			return frames, nil
+		}
 		if x.expects(after) {
-			frames, err = x.client.Follow(ctx, after, min(left, pollMost))
-			x.took(after, frames, err)
+			frames, err = x.asked(ctx, after, min(left, pollMost))
 		} else {
 			err = x.rest(ctx, left)
 		}
@@ -210,6 +242,15 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 			return frames, x.followed(err)
 		}
 	}
+}
+
+// asked asks the agent for frames.
+func (x *box) asked(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	frames, err := x.client.Follow(ctx, after, wait)
+	if err == nil {
+		x.took(after, frames)
+	}
+	return frames, err
 }
 
 // followed is the error of a Follow. That the server is not there is none: it
@@ -236,10 +277,7 @@ func (x *box) acknowledge(after uint64) {
 }
 
 // took notes what was read, and that the agent knows what was acknowledged.
-func (x *box) took(after uint64, frames []sandbox.Frame, err error) {
-	if err != nil {
-		return
-	}
+func (x *box) took(after uint64, frames []sandbox.Frame) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	maps.DeleteFunc(x.ended, func(_ sandbox.ExecID, last uint64) bool { return last <= after })

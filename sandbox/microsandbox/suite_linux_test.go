@@ -19,47 +19,47 @@ import (
 const instance = "0123456789abcdef"
 
 // serve starts a server whose sandboxes are those of this host.
-func serve(t *testing.T, o msbtest.Options) *msbtest.Server {
-	t.Helper()
+func serve(tb testing.TB, o msbtest.Options) *msbtest.Server {
+	tb.Helper()
 	home, err := os.MkdirTemp("", "sw") //nolint:usetesting // a short name: sockets are below it
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	b, err := native.New(t.Context(), native.Options{
-		StateDir: filepath.Join(home, "state"), RuntimeDir: filepath.Join(home, "run"), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	tb.Cleanup(func() { _ = os.RemoveAll(home) })
+	b, err := native.New(tb.Context(), native.Options{
+		StateDir: filepath.Join(home, "state"), RuntimeDir: filepath.Join(home, "run"), Logger: slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s := msbtest.NewServer(t.Context(), b, o)
-	t.Cleanup(func() {
+	s := msbtest.NewServer(tb.Context(), b, o)
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
-		_ = b.Close(context.WithoutCancel(t.Context()))
+		_ = b.Close(context.WithoutCancel(tb.Context()))
 	})
 	if err := b.Ready(); err != nil {
-		sandboxtest.Skip(t, "no sandbox can be made here: %v", err)
+		sandboxtest.Skip(tb, "no sandbox can be made here: %v", err)
 	}
 	return s
 }
 
 // open makes a backend at a server, which closes with the test.
-func open(t *testing.T, s *msbtest.Server, o microsandbox.Options) *microsandbox.Backend {
-	t.Helper()
-	o.URL, o.Logger = s.URL, slog.New(slog.NewTextHandler(t.Output(), nil))
+func open(tb testing.TB, s *msbtest.Server, o microsandbox.Options) *microsandbox.Backend {
+	tb.Helper()
+	o.URL, o.Logger = s.URL, slog.New(slog.NewTextHandler(tb.Output(), nil))
 	if o.Instance == "" {
 		o.Instance = instance
 	}
 	if o.WatchInterval == 0 {
 		o.WatchInterval = 100 * time.Millisecond
 	}
-	b, err := microsandbox.New(t.Context(), o)
+	b, err := microsandbox.New(tb.Context(), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Close(context.WithoutCancel(t.Context())) })
+	tb.Cleanup(func() { _ = b.Close(context.WithoutCancel(tb.Context())) })
 	return b
 }
 
