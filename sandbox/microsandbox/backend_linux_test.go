@@ -127,6 +127,42 @@ func TestServer_LosesAnswers(t *testing.T) {
 	}
 }
 
+// TestStart_InDoubt has starts that are heard and not answered, or hang.
+func TestStart_InDoubt(t *testing.T) {
+	for name, test := range map[string]struct {
+		code  string
+		fail  func(s *msbtest.Server)
+		limit time.Duration
+		kept  string // of the kernel's state
+	}{
+		"it runs":           {"import time; time.sleep(600)", func(s *msbtest.Server) { s.Lose(100) }, time.Minute, "7"},
+		"it cannot be told": {"import signal, time\nsignal.signal(2, signal.SIG_IGN)\ntime.sleep(600)", func(s *msbtest.Server) { s.Lose(100) }, time.Minute, "None"},
+		"it never began":    {"kept = 8", func(s *msbtest.Server) { s.Fail(-1, msbtest.HangUp) }, time.Minute, "7"},
+		"no answer comes":   {"kept = 8", func(s *msbtest.Server) { s.Fail(-1, msbtest.Hang) }, 300 * time.Millisecond, "7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, msbtest.Options{})
+			x := sandboxtest.NewBox(t, open(t, s, microsandbox.Options{WatchInterval: time.Hour}), spec())
+			x.Code(t, "kept = 7")
+			test.fail(s)
+			ctx, cancel := context.WithTimeout(t.Context(), test.limit)
+			defer cancel()
+			err := x.Start(ctx, sandbox.Exec{ID: "doubt", Code: test.code, OutputLimit: 1000})
+			if sandbox.KindOf(err) != sandbox.Unavailable {
+				t.Errorf("Start: %v, want unavailable", err)
+			}
+			s.Fail(0, nil)
+			s.Lose(0)
+			if o := x.Code(t, "print(globals().get('kept'))"); strings.TrimSpace(string(o.Stdout)) != test.kept {
+				t.Errorf("got %q %q %+v, want %s", o.Stdout, o.Stderr, o.Exit, test.kept)
+			}
+			if states, err := x.Executions(t.Context()); err != nil || slices.ContainsFunc(states, func(s sandbox.ExecState) bool { return s.Running }) {
+				t.Errorf("there runs %v, %v", states, err)
+			}
+		})
+	}
+}
+
 // TestSandbox_Ends has deaths from outside and from inside.
 func TestSandbox_Ends(t *testing.T) {
 	for name, kill := range map[string]func(t *testing.T, s *msbtest.Server, x *sandboxtest.Box){

@@ -42,6 +42,7 @@ type box struct {
 	ended   map[sandbox.ExecID]uint64 // the last frames of executions, until the agent knows that they need not be kept
 	catchUp bool                      // there may be frames of executions that an earlier daemon started
 	early   early                     // nothing in it most of the time
+	doubts  []sandbox.ExecID          // executions that may have begun
 	stirred chan struct{}             // has one when an execution was started
 	turn    chan struct{}             // held by the one Destroy that goes on
 	gone    bool
@@ -162,9 +163,12 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	if err := x.alive("start"); err != nil {
 		return err
 	}
+	if err := x.settleDoubts(ctx); err != nil {
+		return err
+	}
 	early, err := x.launch(ctx, e)
 	if err != nil {
-		return err
+		return x.doubted(e.ID, err)
 	}
 	x.mu.Lock()
 	x.open[e.ID], x.early = true, early

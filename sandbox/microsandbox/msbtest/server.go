@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -150,6 +151,15 @@ func Unavailable(w http.ResponseWriter, _ *http.Request) {
 
 // HangUp closes the connection without an answer.
 func HangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// Hang gives no answer until the caller gives up.
+func Hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // else nobody sees that
+	select {
+	case <-r.Context().Done():
+	case <-time.After(patience):
+	}
+}
 
 // failed returns what answers a request in place of the server; nil is nothing.
 func (s *Server) failed() http.HandlerFunc {
