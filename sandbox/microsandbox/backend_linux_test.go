@@ -281,6 +281,11 @@ func TestKey(t *testing.T) {
 		}
 	}
 	sandboxtest.NewBox(t, open(t, s, microsandbox.Options{Key: "msb_right"}), spec())
+	elsewhere := serve(t, msbtest.Options{Key: "msb_right", Scope: "elsewhere"})
+	told, ok := errors.AsType[*sandbox.Error](open(t, elsewhere, microsandbox.Options{Key: "msb_right"}).Ready())
+	if !ok || told.Kind != sandbox.Unavailable || !strings.Contains(told.Remedy, "namespace") {
+		t.Errorf("a key for another namespace: Ready: %+v, want a remedy", told)
+	}
 }
 
 // TestScripts has code that the server's own interpreter breaks, in both

@@ -181,7 +181,7 @@ func (x *box) settled(ctx context.Context) (place, error) {
 		if err == nil || !refused || r.code != codeInternal && r.code != codeNotFound || time.Since(x.made) > x.backend.opts.StartTimeout {
 			return p, err
 		}
-		if sleep(ctx, pause) != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return p, err
 		}
 	}
