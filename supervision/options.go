@@ -109,7 +109,7 @@ func (o Options) fitted() Options {
 }
 
 // total is the memory of the host in bytes, or 0.
-func (o *Options) total() int64 {
+func (o Options) total() int64 {
 	if o.HostMemory == nil {
 		return 0
 	}

@@ -39,9 +39,9 @@ func run(args []string) error {
 	case len(args) > 0 && args[0] == files.Word:
 		return files.Run(args[1:], os.Stdin, os.Stdout)
 	case len(args) == 3 && args[0] == agent.VisitWord:
-		return guest.Visit(args[1], args[2])
+		return guest.Visit(context.Background(), args[1], args[2], os.Environ())
 	case len(args) == 3 && args[0] == agent.ServeWord:
-		return guest.Serve(context.Background(), args[1], args[2])
+		return guest.Serve(context.Background(), args[1], args[2], os.Environ())
 	case len(args) > 0 && args[0] == agent.RelayWord:
 		return relay.Run(context.Background(), args[1:], os.Stdout)
 	case os.Getpid() != 1:

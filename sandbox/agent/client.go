@@ -47,7 +47,8 @@ func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
 }
 
 // NewClientOver speaks with an agent that is not at the end of a connection. An
-// *[sandbox.Error] of the service keeps its kind and its words.
+// *[sandbox.Error] of the service keeps its kind and its words. The agent is
+// believed that memory ran out, as nobody outside its sandbox sees that.
 func NewClientOver(id sandbox.ID, service wire.AgentService) *Client {
 	return &Client{id: id, call: service}
 }
@@ -76,6 +77,15 @@ const cpuSince = 3
 // Start implements [sandbox.Sandbox]. An agent of an earlier daemon may not
 // know the limit on processor time, and would run without: Kind Unsupported.
 func (c *Client) Start(ctx context.Context, x sandbox.Exec) error {
+	if err := c.canLimit(x); err != nil {
+		return err
+	}
+	_, err := c.call.Start(ctx, startOf(x))
+	return c.fault("start", err)
+}
+
+// canLimit refuses an execution whose limit the agent does not know.
+func (c *Client) canLimit(x sandbox.Exec) error {
 	if x.CPU > 0 && c.version.Load() < cpuSince {
 		return &sandbox.Error{
 			Op: "start", ID: string(c.id), Kind: sandbox.Unsupported,
@@ -83,25 +93,59 @@ func (c *Client) Start(ctx context.Context, x sandbox.Exec) error {
 			Remedy: "begin a new session",
 		}
 	}
-	_, err := c.call.Start(ctx, &wire.StartRequest{
+	return nil
+}
+
+func startOf(x sandbox.Exec) *wire.StartRequest {
+	return &wire.StartRequest{
 		Id: string(x.ID), Code: x.Code, Argv: x.Argv, Env: x.Env, Dir: x.Dir, Stdin: x.Stdin,
 		Background: x.Background, Deadline: int64(x.Deadline), OutputLimit: x.OutputLimit, RequestId: x.Request,
 		CpuLimit: int64(x.CPU),
-	})
-	return c.fault("start", err)
+	}
+}
+
+// A Beginner is a service that makes a Start and a first ReadOutput as one call,
+// where each costs much. What is read comes when the execution has ended, or
+// when the wait is over.
+type Beginner interface {
+	Begin(ctx context.Context, first *wire.StartRequest, read *wire.ReadOutputRequest) (*wire.ReadOutputReply, error)
+}
+
+// Begin starts an execution as Start does and returns what may be there of its
+// frames, if the service is a [Beginner]: they come again, with Follow, for who
+// has no use for them.
+func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	service, ok := c.call.(Beginner)
+	if !ok {
+		return nil, c.Start(ctx, x)
+	}
+	if err := c.canLimit(x); err != nil {
+		return nil, err
+	}
+	r, err := service.Begin(ctx, startOf(x), readOf(after, wait))
+	if err != nil {
+		return nil, c.fault("start", err)
+	}
+	frames, err := c.framesOf(after, r)
+	if err != nil { // another reading was faster; else Follow will see
+		return nil, nil //nolint:nilerr // it was started
+	}
+	return frames, nil
+}
+
+func readOf(after uint64, wait time.Duration) *wire.ReadOutputRequest {
+	return &wire.ReadOutputRequest{After: after, MaxBytes: readMax, WaitMs: uint32(wait.Milliseconds())}
 }
 
 // Follow implements [sandbox.Sandbox]. What it returns is within the bounds
 // that [sandbox.Frame] names, and its numbers follow on after; an agent that
 // says otherwise gives an error of Kind Stopped with cause agent_lost.
 func (c *Client) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
-	r, err := c.call.ReadOutput(ctx, &wire.ReadOutputRequest{
-		After: after, MaxBytes: readMax, WaitMs: uint32(wait.Milliseconds()),
-	})
+	r, err := c.call.ReadOutput(ctx, readOf(after, wait))
 	if err != nil {
 		return nil, c.fault("follow", err)
 	}
-	frames, err := Frames(after, r)
+	frames, err := c.framesOf(after, r)
 	if err != nil {
 		return nil, &sandbox.Error{Op: "follow", ID: string(c.id), Kind: sandbox.Stopped, Cause: sandbox.CauseAgentLost, Err: err}
 	}
@@ -192,6 +236,18 @@ func exitOf(e *wire.Exit) *sandbox.Exit {
 		exit.Failure = &sandbox.Failure{Name: cut(e.GetFailureName(), maxMIME), Message: cut(e.GetFailureMessage(), maxWords)}
 	}
 	return exit
+}
+
+// framesOf checks frames, and takes over the cause that only an agent on its own
+// can tell.
+func (c *Client) framesOf(after uint64, r *wire.ReadOutputReply) ([]sandbox.Frame, error) {
+	frames, err := Frames(after, r)
+	for i := range frames {
+		if c.conn == nil && frames[i].Exit != nil && r.GetFrames()[i].GetExit().GetCause() == string(sandbox.CauseOOM) {
+			frames[i].Exit.Cause = sandbox.CauseOOM
+		}
+	}
+	return frames, err
 }
 
 // causeOf believes an agent the causes that are its to know.

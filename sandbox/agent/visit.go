@@ -25,9 +25,9 @@ type Visit struct {
 }
 
 // Encode returns the visit as an argument of the program.
-func (v Visit) Encode() string {
-	text, _ := json.Marshal(v) // strings and a number never fail
-	return base64.StdEncoding.EncodeToString(text)
+func (v Visit) Encode() (string, error) {
+	text, err := json.Marshal(v)
+	return base64.StdEncoding.EncodeToString(text), err
 }
 
 // DecodeVisit reads what Encode wrote.

@@ -1,6 +1,7 @@
 package microsandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,16 +50,11 @@ func (o Options) withDefaults() Options {
 			*value = usual
 		}
 	}
-	images := map[sandbox.Language]string{sandbox.Python: "microsandbox/python", sandbox.Node: "microsandbox/node"}
-	for language, image := range o.Images {
-		if image != "" {
-			images[language] = image
-		}
+	o.Images = map[sandbox.Language]string{
+		sandbox.Python: cmp.Or(o.Images[sandbox.Python], "microsandbox/python"),
+		sandbox.Node:   cmp.Or(o.Images[sandbox.Node], "microsandbox/node"),
+		sandbox.Bash:   cmp.Or(o.Images[sandbox.Bash], o.Images[sandbox.Python], "microsandbox/python"),
 	}
-	if images[sandbox.Bash] == "" {
-		images[sandbox.Bash] = images[sandbox.Python]
-	}
-	o.Images = images
 	return o
 }
 
@@ -79,6 +75,7 @@ type Backend struct {
 	boxes   map[sandbox.ID]*box
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
 	swept   time.Time           // when orphans were looked for
+	doubt   time.Time           // until when a start that we gave up may yet make one
 }
 
 // instanceSize is how much of the daemon's id is in the names of sandboxes.
@@ -219,6 +216,9 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 		return x, nil
 	}
 	err = fault("create", id, err)
+	b.mu.Lock()
+	b.doubt = time.Now().Add(b.opts.StartTimeout)
+	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
 	if gone := x.Destroy(ctx); gone != nil { // the look for orphans will find it

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +26,7 @@ const (
 )
 
 // parcel makes the parts of the agent's program, once.
-var parcel = sync.OnceValues(func() ([]string, error) {
+var parcel = sync.OnceValues(func() ([]string, error) { //nolint:gochecknoglobals // never changes
 	program, err := embedded.Agent()
 	if err != nil {
 		return nil, err
@@ -71,8 +70,17 @@ for c in base64 gzip cat; do command -v $c >/dev/null || echo "lacks $c"; done`
 	startScript = `cd "$1" && { [ -x agent ] || { cat $3 | gzip -dc >agent.new && chmod 700 agent.new && mv agent.new agent; }; } && rm -f part.* && ./agent visit "$1" "$2"`
 )
 
-// machines are the names that processors go by, as uname has them.
-var machines = map[string][]string{"amd64": {"x86_64", "amd64"}, "arm64": {"aarch64", "arm64"}}
+// isMachine reports whether uname may call the processor so that this daemon,
+// and the agent in it, was built for.
+func isMachine(name string) bool {
+	switch name {
+	case "x86_64", "amd64":
+		return runtime.GOARCH == "amd64"
+	case "aarch64", "arm64":
+		return runtime.GOARCH == "arm64"
+	}
+	return false
+}
 
 // A place is what was found in a sandbox.
 type place struct {
@@ -109,7 +117,8 @@ func (x *box) probe(ctx context.Context) (place, error) {
 
 // check says why an agent cannot live in a place.
 func (p *place) check(id sandbox.ID) error {
-	why, remedy := "", "use an image that has it"
+	var why string
+	remedy := "use an image that has it"
 	switch {
 	case p.machine == "":
 		why = "it runs no shell"
@@ -119,7 +128,7 @@ func (p *place) check(id sandbox.ID) error {
 		why = "no folder in it can be written to and run from"
 	case !p.work:
 		why = "it has no folder /work, and none can be made"
-	case !slices.Contains(machines[runtime.GOARCH], p.machine):
+	case !isMachine(p.machine):
 		why = fmt.Sprintf("its processor is a %s, and this daemon has the agent for %s alone", oneLine(p.machine), runtime.GOARCH)
 		remedy = "run a daemon that was built for that processor"
 	default:
@@ -172,7 +181,7 @@ func (x *box) settled(ctx context.Context) (place, error) {
 		if err == nil || !refused || r.code != codeInternal && r.code != codeNotFound || time.Since(x.made) > x.backend.opts.StartTimeout {
 			return p, err
 		}
-		if sleep(ctx, pause) != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return p, err
 		}
 	}
@@ -189,7 +198,11 @@ func (x *box) bring(ctx context.Context, dir string) error {
 		names = append(names, "part."+strconv.Itoa(i))
 	}
 	visit := agent.Visit{Language: x.spec.Template.Language, Env: x.spec.Env, RingBytes: ringBytes}
-	return x.script(ctx, "-c", startScript, "sh", dir, visit.Encode(), strings.Join(names, " "))
+	encoded, err := visit.Encode()
+	if err != nil {
+		return err
+	}
+	return x.script(ctx, "-c", startScript, "sh", dir, encoded, strings.Join(names, " "))
 }
 
 // ringBytes is how much output an agent keeps until it is acknowledged.

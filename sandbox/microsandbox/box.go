@@ -3,6 +3,8 @@ package microsandbox
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,9 +15,10 @@ import (
 
 // Times of the calls to an agent.
 const (
-	stopWait  = 30 * time.Second // of a sandbox's end, beside a usual call
-	pollMost  = 20 * time.Second // one call that waits for output
-	pollPause = time.Second      // between two of them while the server is not there
+	stopWait  = 30 * time.Second      // of a sandbox's end, beside a usual call
+	pollMost  = 20 * time.Second      // one call that waits for output
+	pollPause = time.Second           // between two of them while the server is not there
+	firstWait = 50 * time.Millisecond // of a start, for the end of what it starts
 )
 
 // A box is one sandbox. It implements [sandbox.Sandbox].
@@ -31,20 +34,24 @@ type box struct {
 
 	mu      sync.Mutex
 	death   sandbox.Death
-	ending  bool                    // Destroy has begun
-	missed  int                     // looks in a row that did not see it run
-	open    map[sandbox.ExecID]bool // executions whose end was not read
-	read    uint64                  // the highest frame that was read
-	catchUp bool                    // there may be frames of executions that an earlier daemon started
-	stirred chan struct{}           // has one when an execution was started
-	turn    chan struct{}           // held by the one Destroy that goes on
+	ending  bool                      // Destroy has begun
+	missed  int                       // looks in a row that did not see it run
+	open    map[sandbox.ExecID]bool   // executions whose end was not read
+	read    uint64                    // the highest frame that was read
+	acked   uint64                    // the highest frame that need not be kept; the agent may not know yet
+	ended   map[sandbox.ExecID]uint64 // the last frames of executions, until the agent knows that they need not be kept
+	catchUp bool                      // there may be frames of executions that an earlier daemon started
+	early   early                     // nothing in it most of the time
+	doubts  []sandbox.ExecID          // executions that may have begun
+	stirred chan struct{}             // has one when an execution was started
+	turn    chan struct{}             // held by the one Destroy that goes on
 	gone    bool
 }
 
 func newBox(b *Backend, id sandbox.ID, spec sandbox.Spec) *box {
 	return &box{
 		backend: b, id: id, name: b.nameOf(id), spec: spec, made: time.Now(), dead: make(chan struct{}),
-		open: map[sandbox.ExecID]bool{}, stirred: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		open: map[sandbox.ExecID]bool{}, ended: map[sandbox.ExecID]uint64{}, stirred: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 }
 
@@ -156,29 +163,62 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	if err := x.alive("start"); err != nil {
 		return err
 	}
+	if err := x.settleDoubts(ctx); err != nil {
+		return err
+	}
+	early, err := x.launch(ctx, e)
+	if err != nil {
+		return x.doubted(e.ID, err)
+	}
 	x.mu.Lock()
-	known := x.open[e.ID]
-	x.open[e.ID] = true // before: also an answer that is lost may have started it
+	x.open[e.ID], x.early = true, early
 	x.mu.Unlock()
-	err := x.client.Start(ctx, e)
-	if err == nil {
-		select {
-		case x.stirred <- struct{}{}:
-		default:
-		}
+	select {
+	case x.stirred <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// early are frames that came with a start.
+type early struct {
+	after  uint64
+	frames []sandbox.Frame
+}
+
+// launch starts an execution, and reads its output with the same call where
+// nobody reads now and nobody may have to write.
+func (x *box) launch(ctx context.Context, e sandbox.Exec) (early, error) {
+	x.mu.Lock()
+	after, alone := x.acked, len(x.open) == 0
+	x.mu.Unlock()
+	if !alone || e.Stdin || e.Background {
+		return early{}, x.client.Start(ctx, e)
+	}
+	frames, err := x.client.Begin(ctx, e, after, firstWait)
+	return early{after, frames}, err
+}
+
+// takeEarly takes the frames after a number that came with a start. That is
+// done once: who comes again asks the agent.
+func (x *box) takeEarly(after uint64) []sandbox.Frame {
+	x.mu.Lock()
+	e := x.early
+	x.early = early{}
+	x.mu.Unlock()
+	if after < e.after || after-e.after >= uint64(len(e.frames)) {
 		return nil
 	}
-	if !known {
-		x.mu.Lock()
-		delete(x.open, e.ID)
-		x.mu.Unlock()
-	}
-	return err
+	frames := e.frames[after-e.after:]
+	x.took(e.after, frames)
+	return frames
 }
 
 // Follow implements [sandbox.Sandbox]. The agent is asked only when there is
-// something to come of it. While the server is not there it waits.
+// something to come of it, and learns only then what need not be kept. While the
+// server is not there it waits.
 func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	x.acknowledge(after)
 	for until := time.Now().Add(wait); ; {
 		if err := x.alive("follow"); err != nil {
 			return nil, err
@@ -186,14 +226,16 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 		left := max(time.Until(until), 0)
 		var frames []sandbox.Frame
 		var err error
+		if frames = x.takeEarly(after); len(frames) > 0 {
+			return frames, nil
+		}
 		if x.expects(after) {
-			frames, err = x.client.Follow(ctx, after, min(left, pollMost))
+			frames, err = x.asked(ctx, after, min(left, pollMost))
 		} else {
 			err = x.rest(ctx, left)
 		}
 		switch {
 		case err == nil:
-			x.took(after, frames)
 		case sandbox.KindOf(err) == sandbox.Unavailable && left > 0:
 			_ = sleep(ctx, min(left, pollPause)) // its end is seen next
 			err = ctx.Err()
@@ -204,6 +246,15 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 			return frames, x.followed(err)
 		}
 	}
+}
+
+// asked asks the agent for frames.
+func (x *box) asked(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	frames, err := x.client.Follow(ctx, after, wait)
+	if err == nil {
+		x.took(after, frames)
+	}
+	return frames, err
 }
 
 // followed is the error of a Follow. That the server is not there is none: it
@@ -222,10 +273,18 @@ func (x *box) expects(after uint64) bool {
 	return len(x.open) > 0 || x.catchUp || after < x.read
 }
 
-// took notes what was read.
+// acknowledge notes up to where frames need not be kept.
+func (x *box) acknowledge(after uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.acked = max(x.acked, after)
+}
+
+// took notes what was read, and that the agent knows what was acknowledged.
 func (x *box) took(after uint64, frames []sandbox.Frame) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	maps.DeleteFunc(x.ended, func(_ sandbox.ExecID, last uint64) bool { return last <= after })
 	if len(frames) == 0 && after >= x.read {
 		x.catchUp = false
 	}
@@ -233,6 +292,7 @@ func (x *box) took(after uint64, frames []sandbox.Frame) {
 		x.read = max(x.read, f.Seq)
 		if f.Exit != nil {
 			delete(x.open, f.Exec)
+			x.ended[f.Exec] = f.Seq
 		}
 	}
 }
@@ -275,12 +335,19 @@ func (x *box) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.Tran
 	return x.client.Transfer(ctx, r)
 }
 
-// Executions implements [sandbox.Sandbox].
+// Executions implements [sandbox.Sandbox]. Those whose end is acknowledged are
+// left out, also where the agent does not know yet.
 func (x *box) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
 	if err := x.alive("executions"); err != nil {
 		return nil, err
 	}
-	return x.client.Executions(ctx)
+	states, err := x.client.Executions(ctx)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.DeleteFunc(states, func(s sandbox.ExecState) bool {
+		last, ended := x.ended[s.ID]
+		return ended && last <= x.acked
+	}), err
 }
 
 // Stats implements [sandbox.Sandbox], as far as the server knows.

@@ -179,7 +179,7 @@ func TestBackend_Health(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer b.Close(t.Context()) //nolint:errcheck // it returns none
+			defer b.Close(t.Context())
 			err = b.Ready()
 			if (err == nil) != (test.why == "") || err != nil && !strings.Contains(err.Error(), test.why) {
 				t.Errorf("Ready: %v, want %q", err, test.why)
@@ -205,7 +205,7 @@ func TestBackend_ComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close(t.Context()) //nolint:errcheck // it returns none
+	defer b.Close(t.Context())
 	if _, err := b.Create(t.Context(), "sb-1", sandbox.Spec{Template: sandbox.Templates()[0]}); sandbox.KindOf(err) != sandbox.Unavailable {
 		t.Errorf("Create without a server: %v", err)
 	}

@@ -45,7 +45,7 @@ func (b *Backend) look(ctx context.Context) {
 		return
 	}
 	b.missing(all, began)
-	if time.Since(b.lastSweep()) >= b.opts.OrphanInterval {
+	if b.sweepIsDue() {
 		b.sweep(ctx, all)
 	}
 }
@@ -95,10 +95,13 @@ func (b *Backend) missing(all []metric, began time.Time) {
 	}
 }
 
-func (b *Backend) lastSweep() time.Time {
+// sweepIsDue tells whether it is time to look for orphans. A server may go on
+// with a start that we gave up, also after it was told to stop what was not
+// there yet: so for a while each look is one for orphans.
+func (b *Backend) sweepIsDue() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.swept
+	return time.Since(b.swept) >= b.opts.OrphanInterval || time.Now().Before(b.doubt)
 }
 
 // sweep ends the sandboxes of ours that nobody owns, and no others.

@@ -250,7 +250,7 @@ func (x *box) diskBytes() int64 {
 	if unix.Statfs(fmt.Sprintf("/proc/%d/root/work", x.record.PID), &seen) != nil {
 		return -1
 	}
-	return int64(seen.Blocks-seen.Bfree) * seen.Bsize //nolint:unconvert // not int64 everywhere
+	return int64(seen.Blocks-seen.Bfree) * seen.Bsize
 }
 
 // Freeze implements [sandbox.Freezer]. Only what the tenant runs is paused.

@@ -22,12 +22,13 @@ const displayLimit = 4 << 20
 // An execution is one run, from its start to the acknowledgement of its last
 // frame.
 type execution struct {
-	id         string
-	out        *ring
-	limit      int64
-	cpu        time.Duration // limit of processor time; 0 is none
-	began      time.Time
-	fullBefore bool // there was no room for files when it began
+	id          string
+	out         *ring
+	limit       int64
+	cpu         time.Duration // limit of processor time; 0 is none
+	began       time.Time
+	fullBefore  bool // there was no room for files when it began
+	killsBefore int  // for want of memory, when it began; -1 when nobody is to blame it
 
 	mu         sync.Mutex
 	kept       int64 // bytes of output
@@ -48,7 +49,7 @@ type execution struct {
 func newExecution(r *wire.StartRequest, out *ring) *execution {
 	return &execution{
 		id: r.GetId(), out: out, limit: r.GetOutputLimit(), cpu: time.Duration(r.GetCpuLimit()),
-		began: time.Now(), fullBefore: whatIsFull() != "",
+		began: time.Now(), fullBefore: whatIsFull() != "", killsBefore: -1,
 	}
 }
 
@@ -191,6 +192,7 @@ func (x *execution) finish(exit *wire.Exit) {
 	exit.Duration = int64(time.Since(x.began))
 	complained := x.complained
 	x.mu.Unlock()
+	x.blameMemory(exit)
 	x.blameDisk(exit, complained)
 	x.closeInput()
 	x.out.pushEnd(&wire.Frame{Exec: x.id, Exit: exit})

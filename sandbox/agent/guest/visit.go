@@ -31,8 +31,8 @@ import (
 // Visit starts an agent in a sandbox that others made, as a process that
 // outlives its caller, and returns when it serves. Where one serves in that
 // directory already it does nothing.
-func Visit(dir, visit string) error {
-	if conn, err := net.Dial("unix", agent.VisitSocket(dir)); err == nil {
+func Visit(ctx context.Context, dir, visit string, environ []string) error {
+	if conn, err := new(net.Dialer).DialContext(ctx, "unix", agent.VisitSocket(dir)); err == nil {
 		return conn.Close()
 	}
 	self, err := os.Executable()
@@ -48,7 +48,7 @@ func Visit(dir, visit string) error {
 		return err
 	}
 	process, err := os.StartProcess(self, []string{"sandwarden-agent", agent.ServeWord, dir, visit}, &os.ProcAttr{
-		Dir: "/", Env: withoutMark(os.Environ()), Files: []*os.File{null, null, null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: "/", Env: withoutMark(environ), Files: []*os.File{null, null, null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	_ = theirs.Close() // now its end is seen here
 	if err != nil {
@@ -69,9 +69,9 @@ const readyFD = 3
 
 // Serve is the agent that Visit starts. It returns only with the reason for
 // which it ended.
-func Serve(ctx context.Context, dir, visit string) error {
+func Serve(ctx context.Context, dir, visit string, environ []string) error {
 	ready := os.NewFile(readyFD, "ready")
-	l, server, err := prepareVisit(dir, visit)
+	l, server, err := prepareVisit(ctx, dir, visit, environ)
 	if err != nil {
 		_, _ = io.WriteString(ready, err.Error())
 		return err
@@ -83,7 +83,7 @@ func Serve(ctx context.Context, dir, visit string) error {
 	return server.Serve(ctx, l)
 }
 
-func prepareVisit(dir, visit string) (net.Listener, *ttrpc.Server, error) {
+func prepareVisit(ctx context.Context, dir, visit string, environ []string) (net.Listener, *ttrpc.Server, error) {
 	unix.CloseOnExec(readyFD)
 	v, err := agent.DecodeVisit(visit)
 	if err != nil {
@@ -94,7 +94,7 @@ func prepareVisit(dir, visit string) (net.Listener, *ttrpc.Server, error) {
 	}
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(40 << 20)
-	c, err := visitConfig(dir, v)
+	c, err := visitConfig(dir, v, environ)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,13 +102,14 @@ func prepareVisit(dir, visit string) (net.Listener, *ttrpc.Server, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	g.visits = true
 	g.groups.prefix = "v" + strconv.Itoa(os.Getpid()) + "."
 	server, err := ttrpc.NewServer()
 	if err != nil {
 		return nil, nil, err
 	}
 	wire.RegisterAgentService(server, service{g})
-	l, err := visitListener(dir)
+	l, err := visitListener(ctx, dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,7 +119,7 @@ func prepareVisit(dir, visit string) (net.Listener, *ttrpc.Server, error) {
 
 // visitConfig makes do with what the sandbox has: its interpreter, its
 // environment, and a driver of ours in the directory.
-func visitConfig(dir string, v agent.Visit) (agent.Config, error) {
+func visitConfig(dir string, v agent.Visit, environ []string) (agent.Config, error) {
 	name, source, ok := kernel.Driver(v.Language)
 	if !ok {
 		return agent.Config{}, fmt.Errorf("there is no kernel for %q", v.Language)
@@ -132,7 +133,7 @@ func visitConfig(dir string, v agent.Visit) (agent.Config, error) {
 		return agent.Config{}, err
 	}
 	return agent.Config{
-		Env: append(withoutMark(os.Environ()), v.Env...), RingBytes: v.RingBytes,
+		Env: append(withoutMark(environ), v.Env...), RingBytes: v.RingBytes,
 		Kernel: agent.Kernel{Language: v.Language, Interpreter: interpreter, Driver: driver},
 	}, nil
 }
@@ -158,12 +159,12 @@ func findInterpreter(l sandbox.Language) (string, error) {
 
 // visitListener listens in place of one that died. That none lives there, Visit
 // has seen.
-func visitListener(dir string) (net.Listener, error) {
+func visitListener(ctx context.Context, dir string) (net.Listener, error) {
 	path := agent.VisitSocket(dir)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	return net.Listen("unix", path)
+	return new(net.ListenConfig).Listen(ctx, "unix", path)
 }
 
 // withoutMark is an environment without the mark of an execution: one in which

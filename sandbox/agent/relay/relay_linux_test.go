@@ -29,6 +29,8 @@ type echo struct {
 	started *wire.StartRequest
 	data    []byte
 	refuse  error
+	looks   int    // until an execution ends; 0 is never
+	after   uint64 // of the last look
 }
 
 func (e *echo) Hello(context.Context, *wire.HelloRequest) (*wire.HelloReply, error) {
@@ -40,7 +42,11 @@ func (e *echo) Start(_ context.Context, r *wire.StartRequest) (*wire.StartReply,
 	return &wire.StartReply{}, e.refuse
 }
 
-func (e *echo) ReadOutput(context.Context, *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
+func (e *echo) ReadOutput(_ context.Context, r *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
+	e.after = r.GetAfter()
+	if e.looks--; e.looks == 0 {
+		return &wire.ReadOutputReply{Frames: []*wire.Frame{{Seq: 8}, {Seq: 9, Exec: "x", Exit: &wire.Exit{Code: 3}}}}, nil
+	}
 	return &wire.ReadOutputReply{Frames: []*wire.Frame{{Seq: 1, Data: e.data}}}, e.refuse
 }
 
@@ -111,8 +117,11 @@ func serve(t *testing.T, e *echo) relay.Service {
 // calls are all calls of the protocol, as a daemon makes them.
 func calls(s relay.Service, ctx context.Context, data []byte) map[string]func() (proto.Message, error) { //nolint:revive // a helper
 	return map[string]func() (proto.Message, error){
-		"Hello":         func() (proto.Message, error) { return s.Hello(ctx, &wire.HelloRequest{}) },
-		"Start":         func() (proto.Message, error) { return s.Start(ctx, &wire.StartRequest{Id: "x"}) },
+		"Hello": func() (proto.Message, error) { return s.Hello(ctx, &wire.HelloRequest{}) },
+		"Start": func() (proto.Message, error) { return s.Start(ctx, &wire.StartRequest{Id: "x"}) },
+		"Begin": func() (proto.Message, error) {
+			return s.Begin(ctx, &wire.StartRequest{Id: "x", Stdin: true}, &wire.ReadOutputRequest{WaitMs: 5})
+		},
 		"Signal":        func() (proto.Message, error) { return s.Signal(ctx, &wire.SignalRequest{}) },
 		"ReadOutput":    func() (proto.Message, error) { return s.ReadOutput(ctx, &wire.ReadOutputRequest{WaitMs: 5}) },
 		"WriteStdin":    func() (proto.Message, error) { return s.WriteStdin(ctx, &wire.WriteStdinRequest{Data: data}) },
@@ -139,6 +148,7 @@ func TestService_CarriesEveryCall(t *testing.T) {
 	want := map[string]proto.Message{
 		"Hello": &wire.HelloReply{Version: 7}, "Start": &wire.StartReply{}, "Signal": &wire.SignalReply{},
 		"ReadOutput":    &wire.ReadOutputReply{Frames: []*wire.Frame{{Seq: 1, Data: data}}},
+		"Begin":         &wire.ReadOutputReply{Frames: []*wire.Frame{{Seq: 1, Data: data}}},
 		"WriteStdin":    &wire.WriteStdinReply{Taken: uint32(len(data))},
 		"Executions":    &wire.ExecutionsReply{Executions: []*wire.ExecState{{Id: "x", Running: true}}},
 		"OpenTransfer":  &wire.OpenTransferReply{Fault: &wire.Fault{Code: wire.FaultCode_EXISTS}},
@@ -178,9 +188,25 @@ func TestService_DeadlinesAreWhatIsLeft(t *testing.T) {
 		if _, err := s.Start(t.Context(), &wire.StartRequest{Deadline: int64(deadline)}); err != nil {
 			t.Fatal(err)
 		}
-		if got := time.Duration(e.started.GetDeadline()); (got - deadline).Abs() > time.Minute || deadline == 0 && got != 0 {
+		if got := time.Duration(e.started.GetDeadline()); (got-deadline).Abs() > time.Minute || deadline == 0 && got != 0 {
 			t.Errorf("%s: got %v, want %v", name, got, deadline)
 		}
+	}
+}
+
+// TestService_BeginWaitsForTheEnd has an agent whose execution takes some looks.
+func TestService_BeginWaitsForTheEnd(t *testing.T) {
+	e := &echo{looks: 3}
+	s := serve(t, e)
+	answer, err := s.Begin(t.Context(), &wire.StartRequest{Id: "x", Deadline: int64(sandboxtest.Boottime() + time.Hour)}, &wire.ReadOutputRequest{After: 7, WaitMs: 60000})
+	if frames := answer.GetFrames(); err != nil || len(frames) != 2 || frames[1].GetExit().GetCode() != 3 {
+		t.Errorf("got %v, %v; want the end", answer, err)
+	}
+	if got := time.Duration(e.started.GetDeadline()) - sandboxtest.Boottime(); e.started.GetId() != "x" || (got-time.Hour).Abs() > time.Minute {
+		t.Errorf("started %v", e.started)
+	}
+	if e.after != 7 {
+		t.Errorf("it acknowledged %d, want 7", e.after)
 	}
 }
 
@@ -189,7 +215,7 @@ func TestRun_WithoutAnAgent(t *testing.T) {
 	if err := relay.Run(t.Context(), []string{t.TempDir(), "Hello", ""}, &out); !errors.Is(err, relay.ErrGone) || out.Len() > 0 {
 		t.Errorf("got %v, %q", err, out.String())
 	}
-	for _, args := range [][]string{nil, {"/nowhere"}, {"/nowhere", "Nothing", ""}, {"/nowhere", "Hello", "%"}} {
+	for _, args := range [][]string{nil, {"/nowhere"}, {"/nowhere", "Nothing", ""}, {"/nowhere", "Hello", "%"}, {"/nowhere", "Hello", ","}, {"/nowhere", "Begin", ""}} {
 		if err := relay.Run(t.Context(), args, &out); err == nil || errors.Is(err, relay.ErrGone) {
 			t.Errorf("%q: got %v, want what is wrong with it", args, err)
 		}

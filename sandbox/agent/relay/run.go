@@ -39,15 +39,11 @@ const longest = 2 * time.Minute
 // agent listens.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: sandwarden-agent %s DIRECTORY METHOD REQUEST...", agent.RelayWord)
+		return fmt.Errorf("%s wants a directory, a method and a request", agent.RelayWord)
 	}
-	call, ok := methods[args[1]]
-	if !ok {
-		return fmt.Errorf("there is no method %q", args[1])
-	}
-	request, err := base64.StdEncoding.DecodeString(strings.Join(args[2:], ""))
+	call, err := callOf(args[1], args[2:])
 	if err != nil {
-		return fmt.Errorf("the request is no base64: %w", err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -57,11 +53,32 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	client := ttrpc.NewClient(conn)
 	defer func() { _ = client.Close() }()
-	answer, err := call(ctx, wire.NewAgentClient(client), request)
+	answer, err := call(ctx, wire.NewAgentClient(client))
 	if errors.Is(err, ttrpc.ErrClosed) {
 		return errors.Join(ErrGone, err)
 	}
 	return write(out, answer, err)
+}
+
+// callOf reads a call and its requests, of which each is in pieces.
+func callOf(method string, args []string) (func(context.Context, wire.AgentService) ([]byte, error), error) {
+	var requests [][]byte
+	for pieces := range strings.SplitSeq(strings.Join(args, ""), between) {
+		request, err := base64.StdEncoding.DecodeString(pieces)
+		if err != nil {
+			return nil, fmt.Errorf("the request is no base64: %w", err)
+		}
+		requests = append(requests, request)
+	}
+	if call, ok := methods[method]; ok && len(requests) == 1 {
+		return func(ctx context.Context, s wire.AgentService) ([]byte, error) { return call(ctx, s, requests[0]) }, nil
+	}
+	if method == beginMethod && len(requests) == 2 {
+		return func(ctx context.Context, s wire.AgentService) ([]byte, error) {
+			return begin(ctx, s, requests[0], requests[1])
+		}, nil
+	}
+	return nil, fmt.Errorf("there is no method %q of %d requests", method, len(requests))
 }
 
 // write writes what became of a call.
@@ -84,7 +101,7 @@ func write(out io.Writer, answer []byte, err error) error {
 }
 
 // methods are the calls there are, by the names of the protocol.
-var methods = map[string]func(context.Context, wire.AgentService, []byte) ([]byte, error){
+var methods = map[string]func(context.Context, wire.AgentService, []byte) ([]byte, error){ //nolint:gochecknoglobals // a table
 	"Hello":         pass(wire.AgentService.Hello),
 	"Start":         pass(start),
 	"ReadOutput":    pass(wire.AgentService.ReadOutput),

@@ -35,16 +35,23 @@ func NewService(run Runner) Service { return Service{run} }
 var ErrNonsense = errors.New("the answer is none of an agent")
 
 // through makes one call.
-func through[A any, PA message[A]](ctx context.Context, s Service, method string, wait time.Duration, request proto.Message) (PA, error) {
-	data, err := proto.Marshal(request)
+func through[A any, PA message[A]](ctx context.Context, s Service, method string, wait time.Duration, requests ...proto.Message) (PA, error) {
+	args := []string{method}
+	for i, request := range requests {
+		data, err := proto.Marshal(request)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			args = append(args, between)
+		}
+		args = append(args, pieces(data)...)
+	}
+	output, err := s.run(ctx, wait, args...)
 	if err != nil {
 		return nil, err
 	}
-	output, err := s.run(ctx, wait, append([]string{method}, pieces(data)...)...)
-	if err != nil {
-		return nil, err
-	}
-	data, err = Decode(output)
+	data, err := Decode(output)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +103,11 @@ func (s Service) Hello(ctx context.Context, r *wire.HelloRequest) (*wire.HelloRe
 
 // Start implements [wire.AgentService].
 func (s Service) Start(ctx context.Context, r *wire.StartRequest) (*wire.StartReply, error) {
+	return through[wire.StartReply](ctx, s, "Start", 0, travelling(r))
+}
+
+// travelling is a request whose deadline is what is left.
+func travelling(r *wire.StartRequest) *wire.StartRequest {
 	sent, _ := proto.Clone(r).(*wire.StartRequest)
 	if sent.GetDeadline() != 0 {
 		sent.Deadline -= int64(boottime())
@@ -103,7 +115,7 @@ func (s Service) Start(ctx context.Context, r *wire.StartRequest) (*wire.StartRe
 			sent.Deadline = -1
 		}
 	}
-	return through[wire.StartReply](ctx, s, "Start", 0, sent)
+	return sent
 }
 
 // ReadOutput implements [wire.AgentService].
