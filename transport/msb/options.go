@@ -3,6 +3,7 @@ package msb
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -36,6 +37,10 @@ type Options struct {
 	// two.
 	Images  map[string]string
 	Volumes []sandbox.Volume // that every sandbox sees
+	// Foreign returns why a request may not come in, in words for the client, or
+	// "". It is asked in the development mode, where browsers could send pages of
+	// strangers here. Nil lets all in.
+	Foreign func(*http.Request) string
 	// File keeps the configurations of sandboxes over a restart; empty: they are
 	// forgotten with the daemon.
 	File           string
@@ -45,7 +50,9 @@ type Options struct {
 	MaxTimeout     time.Duration // that a call may name; default 1800 s
 	MaxBody        int64         // bytes of a request; default 2 MiB, as servers of the v0.2 line have it
 	MaxCode        int           // bytes of code; default 1 MiB
+	MaxOutput      int           // bytes of output in an answer; default 1 MiB, and never less
 	MaxCalls       int           // requests in flight; default 4096
+	MaxLarge       int           // of them, those with more than 64 KiB; default 64
 	MaxSandboxes   int           // configurations that are kept; default 10000
 	ReadTimeout    time.Duration // of a request's body; default 30 s
 	WriteTimeout   time.Duration // of an answer; default 30 s
@@ -54,6 +61,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Foreign == nil {
+		o.Foreign = func(*http.Request) string { return "" }
 	}
 	if o.Behind == nil {
 		o.Behind = func() []string { return nil }
@@ -68,7 +78,9 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxTimeout, 1800*time.Second)
 	set(&o.MaxBody, 2<<20)
 	set(&o.MaxCode, 1<<20)
+	o.MaxOutput = max(o.MaxOutput, 1<<20) // an agent's answers must fit (sandbox/agent/relay)
 	set(&o.MaxCalls, 4096)
+	set(&o.MaxLarge, 64)
 	set(&o.MaxSandboxes, 10_000)
 	set(&o.ReadTimeout, 30*time.Second)
 	set(&o.WriteTimeout, 30*time.Second)
