@@ -379,7 +379,7 @@ func ourAPI() []setting {
 			help: "where to serve it: off, HOST:PORT, or auto, which is " + usualAPI + " when no other program has that",
 		},
 		{
-			key: "msb.dev", group: api, flag: "msb-dev", initial: "auto", rule: ifWanted(), switches: true,
+			key: "msb.dev", group: api, flag: "msb-dev", initial: "auto", rule: ifWanted(), switches: true, reload: true,
 			help: "development mode: needs no key; auto is on without tokens_file, on this machine alone",
 		},
 		{
