@@ -203,7 +203,7 @@ func trusted(c config.Config) []string {
 }
 
 // secrets are files that nobody but the daemon may see.
-func secrets(c config.Config) []string { return absolute([]string{c.TokensFile, c.TLSKey}) }
+func secrets(c config.Config) []string { return absolute([]string{c.TokensFile, c.TLSKey, c.MSBKeyFile}) }
 
 func absolute(files []string) []string {
 	var all []string

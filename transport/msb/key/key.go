@@ -93,10 +93,10 @@ func (k *Keeper) New(namespace string, life time.Duration, now time.Time) (key s
 	if namespace == "" {
 		namespace = Everywhere
 	}
+	err = CheckNamespace(namespace)
 	switch {
-	case !isNamespace(namespace):
-		return "", time.Time{}, invalid(fmt.Sprintf("%.80q cannot name a namespace", namespace),
-			"use 1 to 63 of the characters A-Z a-z 0-9 _ -, and begin with a letter or a digit; * is all namespaces")
+	case err != nil:
+		return "", time.Time{}, err
 	case life < shortest || life > longest:
 		return "", time.Time{}, invalid(fmt.Sprintf("a key cannot live for %s", life), "name a time from 1s to 100y")
 	}
@@ -109,6 +109,15 @@ func (k *Keeper) New(namespace string, life time.Duration, now time.Time) (key s
 		return "", time.Time{}, fmt.Errorf("sign a key: %w", err)
 	}
 	return Prefix + signed, expires, nil
+}
+
+// CheckNamespace returns what is wrong with a namespace for keys.
+func CheckNamespace(name string) error {
+	if isNamespace(name) {
+		return nil
+	}
+	return invalid(fmt.Sprintf("%.80q cannot name a namespace", name),
+		"use 1 to 63 of the characters A-Z a-z 0-9 _ -, and begin with a letter or a digit; * is all namespaces")
 }
 
 // maxNamespace is the length of the longest name.
