@@ -16,8 +16,8 @@ const keygenUsage = `Usage:
 
 Makes a key for clients of the microsandbox API, and prints it: it is not kept.
 It is signed with the secret in the file of the setting msb.key_file, which is
-made when it is not there. A new file, and a daemon that is started with it,
-make all older keys worthless: that is how they are revoked.
+made when it is not there. Removing that file makes all older keys worthless: a
+running daemon makes another on SIGHUP.
 `
 
 // keygenCommand makes the subcommand keygen.

@@ -21,7 +21,7 @@ func (p *program) announce(c config.Config, backend sandbox.Backend, logger *log
 		return
 	}
 	if c.LogFormat != "json" && !logger.quiet {
-		fmt.Fprint(p.stderr, readyText(url, backend, c.TokensFile != "")) //nolint:errcheck // the log may have no reader
+		fmt.Fprint(p.stderr, readyText(url, backend, c.TokensFile != "")+apiText(c)) //nolint:errcheck // the log may have no reader
 		return
 	}
 	if err := backend.Ready(); err != nil {
@@ -58,6 +58,17 @@ func readyText(url string, backend sandbox.Backend, needsToken bool) string {
 	return b.String()
 }
 
+// apiText is what that person reads of the microsandbox API, if it is served.
+func apiText(c config.Config) string {
+	switch {
+	case c.MSBListen == "":
+		return ""
+	case c.MSBDev:
+		return "microsandbox API on " + apiURL(c) + "\n"
+	}
+	return "microsandbox API on " + apiURL(c) + ", with the keys that sandwarden keygen makes\n"
+}
+
 // usable names the templates that work here.
 func usable(able sandbox.Capabilities) []string {
 	var names []string
@@ -92,13 +103,19 @@ func explain(err error) string {
 
 // baseURL is where a client on this machine finds the daemon.
 func baseURL(c config.Config) string {
-	host := c.Host
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
 	scheme := "http://"
 	if c.TLSCert != "" {
 		scheme = "https://"
 	}
-	return scheme + net.JoinHostPort(host, strconv.Itoa(c.Port))
+	return scheme + reachable(net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+}
+
+// reachable is the address for a client on this machine, of one that is listened
+// on.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return address
 }
