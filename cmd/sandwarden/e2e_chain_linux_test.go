@@ -132,17 +132,19 @@ func (c *chain) streams(t *testing.T, front *server) {
 
 // A watchedBuffer tells when something has come.
 type watchedBuffer struct {
-	bytes.Buffer
-
+	text bytes.Buffer
 	came chan struct{}
 }
 
+// String returns all that came.
+func (b *watchedBuffer) String() string { return b.text.String() }
+
 // Write implements [io.Writer].
 func (b *watchedBuffer) Write(p []byte) (int, error) {
-	if b.came != nil && b.Len() == 0 {
+	if b.came != nil && b.text.Len() == 0 {
 		close(b.came)
 	}
-	return b.Buffer.Write(p)
+	return b.text.Write(p)
 }
 
 // copies takes a file in and out again.
