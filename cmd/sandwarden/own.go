@@ -80,8 +80,8 @@ func ownAddress(serverURL string, all ...string) bool {
 // sameHost reports whether a client that asks for a host reaches who listens on
 // another.
 func sameHost(asked, listens string) bool {
-	ip, err := netip.ParseAddr(listens)
-	everywhere := err == nil && ip.IsUnspecified()
+	ip, _ := netip.ParseAddr(listens) // of a name none, which equals no other
+	everywhere := ip.IsUnspecified()
 	switch to, err := netip.ParseAddr(asked); {
 	case strings.EqualFold(asked, listens):
 		return true
@@ -93,7 +93,7 @@ func sameHost(asked, listens string) bool {
 	case to.IsUnspecified(): // as good as localhost
 		return everywhere || config.IsLoopback(listens)
 	default:
-		return everywhere && isLocal(to) || err == nil && to.Unmap() == ip.Unmap()
+		return everywhere && isLocal(to) || to.Unmap() == ip.Unmap()
 	}
 }
 
