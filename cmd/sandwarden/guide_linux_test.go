@@ -24,8 +24,8 @@ exec python3 "$@"
 // do not try.
 func leftOut() map[string]string {
 	return map[string]string{
-		"curl and nc to port 5555, telnet, nslookup, ping":       "there is no second server and no name to resolve",
-		"curl -X DELETE http://127.0.0.1:5555/api/v1/sessions":   "never was there; sandwarden purge, in TestTroubleshooting",
+		"curl and nc to port 5555, telnet, nslookup, ping":       "the second server is msb.listen, in transport/msb; there is no name to resolve",
+		"curl -X DELETE http://127.0.0.1:5555/api/v1/sessions":   "is of the API that msb.listen serves, in transport/msb; sandwarden purge, in TestTroubleshooting",
 		"./start_msbserver_debug.sh, /path/to/microsandbox/logs": "belong to the second server",
 		"python -c with MCPServerConfig":                         "mcp_server --check-config, below",
 		"pip, memory_profiler, PYTHONHTTPSVERIFY":                "there is no Python in the daemon",

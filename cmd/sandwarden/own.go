@@ -17,7 +17,6 @@ import (
 
 	"github.com/sandwarden/sandwarden/config"
 	"github.com/sandwarden/sandwarden/sandbox/microsandbox"
-	"github.com/sandwarden/sandwarden/sandbox/native"
 )
 
 // lookLimit bounds a look at who serves the API.
@@ -32,7 +31,7 @@ func settled(ctx context.Context, c config.Config) (_ config.Config, warning str
 		return c, ""
 	}
 	warning = fmt.Sprintf("the server URL %s is this daemon itself, so sandboxes are made here: unset MSB_SERVER_URL, or let it name another server", c.ServerURL)
-	c.Backend, c.ServerURL = native.Name, ""
+	c.Backend, c.ServerURL = "native", ""
 	return c, warning
 }
 
