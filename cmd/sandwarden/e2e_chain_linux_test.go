@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net/http"
@@ -274,6 +275,69 @@ func TestChain_FrontIsKilled(t *testing.T) {
 	}
 	if got := c.running(t, back); len(got) != 0 {
 		t.Errorf("at the back after the purge: %q", got)
+	}
+}
+
+// A back that wants keys lets in a front that has one for its namespace. Another
+// one says what is missing.
+func TestChain_Keys(t *testing.T) {
+	c := newChain(t)
+	c.back.environ = append(c.back.environ, "SANDWARDEN_MSB_DEV=off")
+	out, err := c.back.command("keygen", "--namespace", "default", "--expire", "1h").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := strings.TrimPrefix(strings.SplitN(string(out), "\n", 2)[0], "Token: ")
+	_, without := c.serve(t)
+	if _, body := without.get(t, "/ready"); body["reason"] != "the microsandbox server does not take our key" {
+		t.Errorf("without a key: %v", body)
+	}
+	without.stop(t, syscall.SIGTERM)
+	c.front.environ = append(c.front.environ, "MSB_API_KEY="+key)
+	front := c.front.serve(t)
+	front.isServed(t)
+	if got := front.run(t, "a", "6 * 7"); got != "42" {
+		t.Errorf("got %q", got)
+	}
+	front.stop(t, syscall.SIGTERM)
+	if strings.Contains(front.log.String(), key) {
+		t.Error("the key is in the log")
+	}
+}
+
+// A daemon of one client ends what it made at its server with it.
+func TestChain_OneClient(t *testing.T) {
+	c := newChain(t)
+	back := c.back.serve(t)
+	if back.wayOut() == doctorTells {
+		t.Skip("no sandbox can be made here")
+	}
+	cmd := c.front.command("serve", "--transport", "stdio")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(in, toolCall("execute_code", map[string]any{"session_id": "a", "code": "print(6 * 7)"}))
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.Contains(line, `"text":"42`) {
+		t.Errorf("%v, %s", err, line)
+	}
+	if got := c.running(t, back); len(got) != 1 {
+		t.Errorf("at the back: %q", got)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := c.running(t, back); len(got) != 0 {
+		t.Errorf("left at the back: %q", got)
 	}
 }
 
