@@ -121,7 +121,7 @@ func purgeBackends(ctx context.Context, c config.Config, logger *slog.Logger) (i
 	}
 	stopped, failed := microsandbox.Purge(ctx, serverOptions(c, knownInstance(c.StateDir), logger))
 	if failed != nil {
-		failed = fmt.Errorf("at %s: %w", c.ServerURL, explained(failed))
+		failed = fmt.Errorf("at %s: %w", withoutPassword(c.ServerURL), explained(failed))
 	}
 	return ended + stopped, errors.Join(err, failed)
 }

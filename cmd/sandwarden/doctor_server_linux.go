@@ -28,7 +28,7 @@ func checkServer(ctx context.Context, c config.Config) doctor.Finding {
 	sight, err := microsandbox.Look(ctx, serverOptions(c, id, slog.New(slog.DiscardHandler)))
 	f := doctor.Finding{Name: "microsandbox server", Level: doctor.OK}
 	refuse := func(what, remedy string) {
-		f.Level, f.Value, f.Remedy = doctor.Refuse, c.ServerURL+" "+what, remedy
+		f.Level, f.Value, f.Remedy = doctor.Refuse, withoutPassword(c.ServerURL)+" "+what, remedy
 		f.Why = "sandboxes are made there, as MSB_SERVER_URL or SANDWARDEN_BACKEND says"
 	}
 	switch {
@@ -38,7 +38,7 @@ func checkServer(ctx context.Context, c config.Config) doctor.Finding {
 	case id != "" && (sight.Instance == id || slices.Contains(sight.Behind, id)):
 		refuse("leads back to this daemon", "let MSB_SERVER_URL name a server that makes sandboxes itself, or unset it")
 	default:
-		f.Value = fmt.Sprintf("%s answers: %s; %d sandboxes run in our namespace, %d of them ours", c.ServerURL, kindOf(sight), sight.Running, sight.Ours)
+		f.Value = fmt.Sprintf("%s answers: %s; %d sandboxes run in our namespace, %d of them ours", withoutPassword(c.ServerURL), kindOf(sight), sight.Running, sight.Ours)
 	}
 	return f
 }

@@ -30,9 +30,18 @@ func settled(ctx context.Context, c config.Config) (_ config.Config, warning str
 	if c.Backend != microsandbox.Name || !ownAddress(c.ServerURL, addresses(ctx, c)...) {
 		return c, ""
 	}
-	warning = fmt.Sprintf("the server URL %s is this daemon itself, so sandboxes are made here: unset MSB_SERVER_URL, or let it name another server", c.ServerURL)
+	warning = fmt.Sprintf("the server URL %s is this daemon itself, so sandboxes are made here: unset MSB_SERVER_URL, or let it name another server", withoutPassword(c.ServerURL))
 	c.Backend, c.ServerURL = "native", ""
 	return c, warning
+}
+
+// withoutPassword is a URL as people may see it.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 // settle is settled for a command, which tells the person at it.
