@@ -43,7 +43,7 @@ cross: ## Build for linux/amd64 and linux/arm64; leaves no agent of them behind
 run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
 	.ci/provide --advise python3 node
 	if [ "$$(id -u)" != 0 ]; then export SANDWARDEN_ALLOW_UNENFORCED_LIMITS="$${SANDWARDEN_ALLOW_UNENFORCED_LIMITS:-1}"; fi; \
-	exec $(BIN)/sandwarden serve $(ARGS)
+	exec $(BIN)/sandwarden serve --msb-listen auto $(ARGS)
 
 # The places are those of deploy/install.sh: PREFIX, DESTDIR, SYSCONFDIR, LOGDIR.
 .PHONY: install

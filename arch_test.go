@@ -44,6 +44,7 @@ var homes = map[string][]string{
 	"github.com/asynkron/protoactor-go":       {"actors", "supervision"},
 	"github.com/mark3labs/mcp-go":             {"bench", "transport"},
 	"github.com/danielgtaylor/huma":           {"transport"},
+	"github.com/golang-jwt/jwt":               {"transport"},
 	"github.com/prometheus/client_golang":     {"transport"},
 	"github.com/knadh/koanf":                  {"config"},
 	"github.com/go-viper/mapstructure":        {"config"},

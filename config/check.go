@@ -71,23 +71,20 @@ func (r *reading) settleBackend(c *Config) {
 	}
 	switch {
 	case c.Backend == "microsandbox" && c.ServerURL == "":
-		c.ServerURL = "http://" + usualAPI
+		c.ServerURL = "http://" + UsualAPI
 	case c.Backend == "native" && c.ServerURL != "":
 		r.warnings = append(r.warnings, r.origins["server_url"].name+" has no effect, as the backend is native")
 		c.ServerURL = ""
 	}
 }
 
-// usualAPI is where a microsandbox server listens when it is not told
+// UsualAPI is where a microsandbox server listens when it is not told
 // otherwise.
-const usualAPI = "127.0.0.1:5555"
+const UsualAPI = "127.0.0.1:5555"
 
 // checkAPI keeps other machines from an API that asks nobody for a key.
 func (r *reading) checkAPI(c *Config) {
-	here := c.MSBListen == "" || c.MSBListen == "auto"
-	if host, _, err := net.SplitHostPort(c.MSBListen); err == nil {
-		here = IsLoopback(host)
-	}
+	here := IsHere(c.MSBListen)
 	if c.MSBKeyFile == "" {
 		c.MSBKeyFile = filepath.Join(c.StateDir, "server.key")
 	}
@@ -98,6 +95,12 @@ func (r *reading) checkAPI(c *Config) {
 		r.fault(fmt.Errorf("other machines could reach %s, and in development mode whoever does would run code here: "+
 			"turn %s off, and give out keys that sandwarden keygen makes", c.MSBListen, v.name), r.origins["msb.listen"])
 	}
+}
+
+// IsHere reports whether a msb.listen lets in this machine alone.
+func IsHere(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	return err != nil || IsLoopback(host) // off or auto
 }
 
 // dropVolumes is what the switch for volumes does.

@@ -50,6 +50,8 @@ func TestLoad_Defaults(t *testing.T) {
 		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute, FileBytes: 1 << 30,
 		ExecutionTimeout: 300 * time.Second, MaxExecutionTime: 1800 * time.Second, LRUEviction: true,
 		Volumes: []sandbox.Volume{}, VolumeMapping: true,
+		Backend: "native", PythonImage: "microsandbox/python", NodeImage: "microsandbox/node",
+		MSBDev: true, MSBKeyFile: "/var/lib/sandwarden/server.key", MSBIdleTimeout: 24 * time.Hour,
 		OutputBytes: 4 << 20, SpillBytes: 64 << 20, SoftLimit: 45 * time.Second, CodeBytes: 1 << 20, BodyBytes: 4 << 20, Queue: 16, Commands: 8, QueueWait: 2 * time.Minute,
 		AdmissionQueue: 256, AdmissionWait: 10 * time.Second, Connections: 4096, HeaderBytes: 64 << 10,
 		HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,

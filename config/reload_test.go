@@ -18,7 +18,7 @@ func TestChanged(t *testing.T) {
 		"the same, spelt":  {was: "session_timeout: 90", is: "session_timeout: 1m30s"},
 		"limits":           {is: "limits: {queue: 3, admission_wait: 0}\nmax_sessions: 3", reloadable: []string{"max_sessions", "limits.admission_wait"}, fixed: []string{"limits.queue"}},
 		"where it listens": {is: "port: 1\nhost: 127.0.0.1", fixed: []string{"port", "host"}},
-		"the door":         {is: "tokens_file: /t\ntls: {cert_file: /c, key_file: /k}\ncors: {enabled: true}\nallowed_hosts: [a]", reloadable: []string{"cors.enabled", "tokens_file", "tls.cert_file", "tls.key_file", "allowed_hosts"}},
+		"the door":         {is: "tokens_file: /t\ntls: {cert_file: /c, key_file: /k}\ncors: {enabled: true}\nallowed_hosts: [a]", reloadable: []string{"cors.enabled", "tokens_file", "tls.cert_file", "tls.key_file", "allowed_hosts", "msb.dev"}},
 		"lists":            {was: "volumes: [a:/b]\nallowed_hosts: [a]", is: "volumes: [a:/b:ro]\nallowed_hosts: [a, b]", reloadable: []string{"allowed_hosts"}, fixed: []string{"volumes"}},
 		"logs":             {is: "log: {level: debug, file: /f}", reloadable: []string{"log.level"}, fixed: []string{"log.file"}},
 	} {

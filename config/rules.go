@@ -289,7 +289,7 @@ func listenAddress() rule {
 		}
 		host, number, err := net.SplitHostPort(text)
 		if n, _, ok := parseInteger(number); err != nil || !ok || n < 1 || n > 65535 || !isHost(host) {
-			return "", fmt.Errorf("%s must be off, auto or HOST:PORT, as %s, got %s", v.name, usualAPI, quote(v.text))
+			return "", fmt.Errorf("%s must be off, auto or HOST:PORT, as %s, got %s", v.name, UsualAPI, quote(v.text))
 		}
 		return text, nil
 	}}

@@ -376,10 +376,10 @@ func ourAPI() []setting {
 	return []setting{
 		{
 			key: "msb.listen", group: api, flag: "msb-listen", initial: "off", rule: listenAddress(),
-			help: "where to serve it: off, HOST:PORT, or auto, which is " + usualAPI + " when no other program has that",
+			help: "where to serve it: off, HOST:PORT, or auto, which is " + UsualAPI + " when no other program has that",
 		},
 		{
-			key: "msb.dev", group: api, flag: "msb-dev", initial: "auto", rule: ifWanted(), switches: true,
+			key: "msb.dev", group: api, flag: "msb-dev", initial: "auto", rule: ifWanted(), switches: true, reload: true,
 			help: "development mode: needs no key; auto is on without tokens_file, on this machine alone",
 		},
 		{

@@ -25,6 +25,13 @@ func (p *Policy) foreign(r *http.Request) (reason, refusal string) {
 	return "", ""
 }
 
+// Foreign returns why a request may not come in, in words for the client, or ""
+// for one that is no page's of strangers: the policy is asked as it is now.
+func (h *Handler) Foreign(r *http.Request) string {
+	_, refusal := h.policy.Load().foreign(r)
+	return refusal
+}
+
 // hostAllowed checks the Host where the request came in over the loopback
 // interface. Elsewhere any name may be ours.
 func (p *Policy) hostAllowed(r *http.Request) bool {

@@ -85,6 +85,7 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 	if done || err != nil {
 		return err
 	}
+	c = p.settle(ctx, c)
 	if moved, err := p.move(ctx, p, c, p.logger(c)); moved {
 		return err
 	}
@@ -93,7 +94,7 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = closed(err, locks) }()
-	ended, err := native.Purge(ctx, nativeOptions(c, p.logger(c)))
+	ended, err := purgeBackends(ctx, c, p.logger(c))
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,20 @@ func (p *program) purge(ctx context.Context, args []string) (err error) {
 	return p.print(fmt.Sprintf("ended %d sandboxes\n", ended+left))
 }
 
+// purgeBackends ends what the daemon of a state directory left, here and at the
+// server where it made sandboxes.
+func purgeBackends(ctx context.Context, c config.Config, logger *slog.Logger) (int, error) {
+	ended, err := native.Purge(ctx, nativeOptions(c, logger))
+	if c.Backend != microsandbox.Name || knownInstance(c.StateDir) == "" {
+		return ended, err
+	}
+	stopped, failed := microsandbox.Purge(ctx, serverOptions(c, knownInstance(c.StateDir), logger))
+	if failed != nil {
+		failed = fmt.Errorf("at %s: %w", withoutPassword(c.ServerURL), explained(failed))
+	}
+	return ended + stopped, errors.Join(err, failed)
+}
+
 // purgeLines ends what daemons of single clients left that were killed: each had
 // directories of its own, which nobody has locked any more.
 func purgeLines(ctx context.Context, c config.Config, logger *slog.Logger) (ended int, err error) {
@@ -122,9 +137,12 @@ func purgeLines(ctx context.Context, c config.Config, logger *slog.Logger) (ende
 		if lockErr != nil {
 			continue // its daemon lives
 		}
-		n, purgeErr := native.Purge(ctx, nativeOptions(own, logger))
+		n, purgeErr := purgeBackends(ctx, own, logger)
 		ended += n
-		err = errors.Join(err, purgeErr, locks.release(), forget(own))
+		err = errors.Join(err, purgeErr, locks.release())
+		if purgeErr == nil { // else its id is needed to find what is left
+			err = errors.Join(err, forget(own))
+		}
 	}
 	return ended, err
 }
@@ -135,7 +153,8 @@ func (p *program) doctor(ctx context.Context, args []string) error {
 	if done || err != nil {
 		return err
 	}
-	findings := doctor.Check(ctx, doctorOptions(c))
+	c = p.settle(ctx, c)
+	findings := checkBackend(ctx, c)
 	if err := doctor.Render(p.stdout, findings); err != nil {
 		return err
 	}
@@ -203,7 +222,9 @@ func trusted(c config.Config) []string {
 }
 
 // secrets are files that nobody but the daemon may see.
-func secrets(c config.Config) []string { return absolute([]string{c.TokensFile, c.TLSKey}) }
+func secrets(c config.Config) []string {
+	return absolute([]string{c.TokensFile, c.TLSKey, c.MSBKeyFile})
+}
 
 func absolute(files []string) []string {
 	var all []string

@@ -60,6 +60,10 @@ func subcommands() []subcommand {
 			name: "token", help: "make, list or revoke the tokens of clients", words: tokenVerbs(), run: (*program).token,
 			flags: func() *pflag.FlagSet { return newCommand("token").flags },
 		},
+		{
+			name: "keygen", help: "make a key for clients of the microsandbox API", run: (*program).keygen,
+			flags: func() *pflag.FlagSet { c, _, _ := keygenCommand(); return c.flags },
+		},
 		{name: "completion", help: "print what makes a shell complete this command: " + list(shells()), words: shells(), run: (*program).completion},
 		{
 			name: "version", also: []string{"--version"}, help: "print the version",

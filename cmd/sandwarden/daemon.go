@@ -25,6 +25,7 @@ type daemon struct {
 	server   *http.Server
 	cert     *certificate // nil without TLS
 	meter    *metrics.Metrics
+	api      *apiServer // nil where the microsandbox API is not served
 }
 
 // newDaemon makes the parts. The end of ctx ends the making; the parts live as
@@ -56,6 +57,9 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 	options.Meter, options.Metrics = d.meter, d.meter.Handler(life, d.sessions)
 	d.handler = transport.New(d.sessions, options)
 	d.server = newServer(life, d.handler, c, d.cert, logger)
+	if err := d.newAPI(life, c, logger); err != nil {
+		return nil, errors.Join(err, d.sessions.Leave(ctx), d.backend.Close(ctx))
+	}
 	return d, nil
 }
 
@@ -105,6 +109,7 @@ func (d *daemon) stop(life context.Context, drain time.Duration, keep bool, logg
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() { answered <- d.server.Shutdown(whole) }() // closes the listeners at once
+	apiEnded := d.api.shutdown(whole)
 
 	draining, cancelDraining := context.WithTimeout(life, drain)
 	defer cancelDraining()
@@ -121,6 +126,7 @@ func (d *daemon) stop(life context.Context, drain time.Duration, keep bool, logg
 	if <-answered != nil {                            // somebody does not read the answer
 		err = errors.Join(err, d.server.Close())
 	}
+	err = errors.Join(err, <-apiEnded)
 	closing, cancelClosing := context.WithTimeout(life, backendGrace)
 	defer cancelClosing()
 	return errors.Join(err, d.backend.Close(closing))

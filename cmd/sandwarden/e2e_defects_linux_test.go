@@ -427,19 +427,18 @@ func TestDefects_Start(t *testing.T) {
 	})
 	t.Run("13 bad settings end it before it listens", func(t *testing.T) {
 		for variable, want := range map[string]string{
-			"MSB_MAX_SESSIONS=0":                   "Configuration error: MSB_MAX_SESSIONS must be a positive integer, got 0\n",
-			"MSB_DEFAULT_FLAVOR=huge":              "Configuration error: Invalid MSB_DEFAULT_FLAVOR 'huge'. Valid options are: small, medium, large\n",
-			"MSB_LOG_MAX_SIZE=x":                   "Configuration error: MSB_LOG_MAX_SIZE must be a number of bytes",
-			"MSB_LOG_LEVEL=LOUD":                   "Configuration error: ",
-			`MSB_SHARED_VOLUME_PATH={"/a":"/b"}`:   "Configuration error: MSB_SHARED_VOLUME_PATH must be an array of strings, not a JSON object.",
-			"MSB_SERVER_URL=http://127.0.0.1:5555": "MSB_SERVER_URL is set",
-			"MSB_API_KEY=msb_x":                    "MSB_API_KEY is set",
-			"MSB_SESSION_CLEANUP_INTERVAL=1800":    "Configuration error: Cleanup interval (1800s) must be less than session timeout (1800s)",
-			"MCP_SERVER_HOST=0.0.0.0":              "other machines could reach 0.0.0.0",
-			"MSB_ENABLE_LRU_EVICTION=maybe":        "Configuration error: MSB_ENABLE_LRU_EVICTION must be a valid boolean value (true/false, 1/0, yes/no, on/off, enabled/disabled), got 'maybe'\n",
-			"MSB_SANDBOX_START_TIMEOUT=0":          "Configuration error: MSB_SANDBOX_START_TIMEOUT must be a positive number, got 0",
-			"MSB_MAX_TOTAL_MEMORY_MB=512":          "Configuration error: Max total memory (512MB) is less than minimum needed for default flavor (1024MB)",
-			"MCP_SERVER_PORT=70000":                "Configuration error: Invalid MCP_SERVER_PORT: Invalid port number: 70000\n",
+			"MSB_MAX_SESSIONS=0":                 "Configuration error: MSB_MAX_SESSIONS must be a positive integer, got 0\n",
+			"MSB_DEFAULT_FLAVOR=huge":            "Configuration error: Invalid MSB_DEFAULT_FLAVOR 'huge'. Valid options are: small, medium, large\n",
+			"MSB_LOG_MAX_SIZE=x":                 "Configuration error: MSB_LOG_MAX_SIZE must be a number of bytes",
+			"MSB_LOG_LEVEL=LOUD":                 "Configuration error: ",
+			`MSB_SHARED_VOLUME_PATH={"/a":"/b"}`: "Configuration error: MSB_SHARED_VOLUME_PATH must be an array of strings, not a JSON object.",
+			"MSB_SERVER_URL=127.0.0.1:5555":      "Configuration error: Invalid server URL format: 127.0.0.1:5555. Must start with http:// or https://",
+			"MSB_SESSION_CLEANUP_INTERVAL=1800":  "Configuration error: Cleanup interval (1800s) must be less than session timeout (1800s)",
+			"MCP_SERVER_HOST=0.0.0.0":            "other machines could reach 0.0.0.0",
+			"MSB_ENABLE_LRU_EVICTION=maybe":      "Configuration error: MSB_ENABLE_LRU_EVICTION must be a valid boolean value (true/false, 1/0, yes/no, on/off, enabled/disabled), got 'maybe'\n",
+			"MSB_SANDBOX_START_TIMEOUT=0":        "Configuration error: MSB_SANDBOX_START_TIMEOUT must be a positive number, got 0",
+			"MSB_MAX_TOTAL_MEMORY_MB=512":        "Configuration error: Max total memory (512MB) is less than minimum needed for default flavor (1024MB)",
+			"MCP_SERVER_PORT=70000":              "Configuration error: Invalid MCP_SERVER_PORT: Invalid port number: 70000\n",
 		} {
 			cmd := p.command("serve")
 			cmd.Env = append(cmd.Env, variable)

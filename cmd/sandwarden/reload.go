@@ -33,7 +33,7 @@ func heed() (hangups <-chan os.Signal, stop func()) {
 type reloader struct {
 	program *program
 	command *command      // with the flags of the start
-	config  config.Config // in effect
+	config  config.Config // in effect, as it was given
 	daemon  *daemon
 	log     *logs
 	manager *notifier
@@ -99,9 +99,12 @@ func (r *reloader) apply(ctx context.Context, next config.Config) error {
 	var errs []error
 	next.Host, next.Port, next.InsecureListen = r.config.Host, r.config.Port, r.config.InsecureListen // where we listen is fixed
 	if next.TokensFile == "" && r.config.TokensFile != "" && !r.config.InsecureListen && !config.IsLoopback(r.config.Host) {
-		next.TokensFile = r.config.TokensFile
+		next.TokensFile, next.MSBDev = r.config.TokensFile, r.config.MSBDev
 		errs = append(errs, errors.New("the daemon listens beyond this machine, so tokens stay needed until it is started anew"))
 	}
+	next.MSBListen, next.MSBKeyFile = r.config.MSBListen, r.config.MSBKeyFile
+	next.MSBDev = next.MSBDev && config.IsHere(next.MSBListen)
+	errs = append(errs, r.daemon.api.setKeys(next))
 	if policy, err := policyOf(next); err != nil {
 		errs = append(errs, err)
 	} else {

@@ -35,6 +35,8 @@ func (p *program) serve(ctx context.Context, args []string) error {
 // ends them in the opposite one. It tells whether there was a time in between.
 func (p *program) serveWith(ctx context.Context, command *command, c config.Config, report config.Report, log *logs) (served bool, err error) {
 	logger := log.Logger
+	given := c // what a reload is compared with
+	c, own := settled(ctx, c)
 	if moved, err := p.move(ctx, p, c, logger); moved {
 		return false, err
 	}
@@ -53,19 +55,27 @@ func (p *program) serveWith(ctx context.Context, command *command, c config.Conf
 	}
 	defer func() { err = closed(err, locks) }()
 	p.begin(ctx, c, report, logger)
+	if own != "" {
+		logger.WarnContext(ctx, own, "part", "config") //nolint:sloglint // the text is the message
+	}
 	listeners, err := p.listeners(ctx, c, logger)
 	if err != nil {
 		return false, err
 	}
 	defer closeAll(listeners)
+	api, c, err := listenAPI(ctx, c, logger)
+	if err != nil {
+		return false, err
+	}
+	defer closeAll(api)
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until all is drained
 	defer end()
 	d, err := p.newDaemon(ctx, life, c, logger)
 	if err != nil {
 		return false, err
 	}
-	failed := p.startServing(ctx, c, d, listeners, logger)
-	r := &reloader{program: p, command: command, config: c, daemon: d, log: log, manager: manager}
+	failed := p.startServing(ctx, c, d, listeners, api, logger)
+	r := &reloader{program: p, command: command, config: given, daemon: d, log: log, manager: manager}
 	defer r.run(life, hangups)()
 	p.announce(c, d.backend, log)
 	manager.ready(baseURL(c), d.backend.Ready())
@@ -101,12 +111,13 @@ func (p *program) listeners(ctx context.Context, c config.Config, logger *slog.L
 }
 
 // startServing lets clients in. The channel gets what ends the daemon.
-func (p *program) startServing(ctx context.Context, c config.Config, d *daemon, listeners []net.Listener, logger *slog.Logger) <-chan error {
+func (p *program) startServing(ctx context.Context, c config.Config, d *daemon, listeners, api []net.Listener, logger *slog.Logger) <-chan error {
 	if c.Transport == stdio {
 		return d.startLines(ctx, p.stdin, p.stdout)
 	}
 	logger.InfoContext(ctx, "serving", "addr", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
-	return d.start(listeners)
+	apiLog(ctx, c, logger)
+	return d.start(listeners, api)
 }
 
 // begin writes the first lines of the log.

@@ -31,12 +31,21 @@ func newServer(life context.Context, handler http.Handler, c config.Config, cert
 	return server
 }
 
-// start serves all listeners. The channel gets the first one's failure.
-func (d *daemon) start(listeners []net.Listener) <-chan error {
-	failed := make(chan error, len(listeners))
-	serve := d.server.Serve
-	if d.server.TLSConfig != nil {
-		serve = func(l net.Listener) error { return d.server.ServeTLS(l, "", "") }
+// start serves all listeners, and those of the microsandbox API. The channel gets
+// the first one's failure.
+func (d *daemon) start(listeners, api []net.Listener) <-chan error {
+	failed := make(chan error, len(listeners)+len(api))
+	serveAll(d.server, listeners, failed)
+	if d.api != nil {
+		serveAll(d.api.server, api, failed)
+	}
+	return failed
+}
+
+func serveAll(server *http.Server, listeners []net.Listener, failed chan<- error) {
+	serve := server.Serve
+	if server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}
 	for _, l := range listeners {
 		go func() { // ends with the server
@@ -45,5 +54,4 @@ func (d *daemon) start(listeners []net.Listener) <-chan error {
 			}
 		}()
 	}
-	return failed
 }

@@ -8,7 +8,7 @@ set -eu
 
 case "${1-}" in
 serve) shift ;;
-config | doctor | exec | run | logs | cp | sessions | executions | bench | purge | token | completion | version | help | --version) exec sandwarden "$@" ;;
+config | doctor | exec | run | logs | cp | sessions | executions | bench | purge | token | keygen | completion | version | help | --version) exec sandwarden "$@" ;;
 '' | -*) ;;
 *) exec "$@" ;;
 esac

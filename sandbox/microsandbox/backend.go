@@ -81,6 +81,9 @@ type Backend struct {
 // instanceSize is how much of the daemon's id is in the names of sandboxes.
 const instanceSize = 12
 
+// prefixOf begins the names of the sandboxes of an instance.
+func prefixOf(instance string) string { return "sw-" + instance[:instanceSize] + "-" }
+
 // New makes the backend and has a first look at the server. That it is not there
 // is no error: then Ready says so until it is. Errors are for what is wrong with
 // the options.
@@ -102,7 +105,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 		return nil, err
 	}
 	b := &Backend{
-		opts: o, server: newServer(&o), prefix: "sw-" + o.Instance[:instanceSize] + "-",
+		opts: o, server: newServer(&o), prefix: prefixOf(o.Instance),
 		boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, ready: errUnseen,
 		parts: parts,
 	}

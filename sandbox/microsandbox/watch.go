@@ -2,6 +2,7 @@ package microsandbox
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -70,11 +71,19 @@ func (b *Backend) note(h health, err error) {
 	}
 	b.mu.Unlock()
 	switch {
-	case err != nil && (was == nil || was == errUnseen): //nolint:errorlint // it is the very one
+	case err != nil && (was == nil || detailOf(was) != detailOf(err)):
 		b.opts.Logger.Error("the microsandbox server is of no use", "err", err)
 	case err == nil && was != nil:
 		b.opts.Logger.Info("the microsandbox server is there", "sandwarden", h.Instance)
 	}
+}
+
+// detailOf is what clients hear of an error, without what differs each time.
+func detailOf(err error) string {
+	if e, ok := errors.AsType[*sandbox.Error](fault("start", "", err)); ok {
+		return e.Detail
+	}
+	return ""
 }
 
 // missing lets those sandboxes die that the server does not run any more. began

@@ -20,7 +20,8 @@ const keyPrefix = "msb_"
 // enter finds out what a request may do by its key. Without keys all may
 // everything.
 func (h *Handler) enter(r *http.Request) (scope, *refusal) {
-	if h.options.Keys == nil {
+	keeper := h.keeper.Load()
+	if keeper == nil {
 		return everything, nil
 	}
 	text := r.Header.Get("Proxy-Authorization")
@@ -34,7 +35,7 @@ func (h *Handler) enter(r *http.Request) (scope, *refusal) {
 			reason: "a key is needed: Authorization: Bearer " + keyPrefix + "…", remedy: "make one with: sandwarden keygen",
 		}
 	}
-	namespace, err := h.options.Keys.Namespace(key)
+	namespace, err := (*keeper).Namespace(key)
 	if err != nil {
 		h.options.Logger.InfoContext(r.Context(), "a key was refused", "addr", r.RemoteAddr, "err", err)
 		return "", &refusal{

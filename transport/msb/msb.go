@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -21,6 +22,7 @@ import (
 type Handler struct {
 	sessions Sessions
 	options  Options
+	keeper   atomic.Pointer[Keeper] // nil is the development mode
 	registry *registry
 	core     *server.MCPServer
 	calls    chan struct{} // as many as there may be at once
@@ -42,8 +44,18 @@ func New(sessions Sessions, options Options) (*Handler, error) {
 		sessions: sessions, options: options, registry: registry, samples: map[place]sample{},
 		calls: make(chan struct{}, options.MaxCalls), large: make(chan struct{}, options.MaxLarge),
 	}
+	h.SetKeys(options.Keys)
 	h.core = h.newCore()
 	return h, nil
+}
+
+// SetKeys changes who may come in from now on. Nil is the development mode.
+func (h *Handler) SetKeys(k Keeper) {
+	if k == nil {
+		h.keeper.Store(nil)
+		return
+	}
+	h.keeper.Store(&k)
 }
 
 // Shutdown ends what the handler holds. No request may come any more.
@@ -56,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if allowAll(w, r) {
 		return
 	}
-	if h.options.Keys == nil && r.URL.Path != healthPath {
+	if h.keeper.Load() == nil && r.URL.Path != healthPath {
 		if why := h.options.Foreign(r); why != "" {
 			h.refuse(w, &refusal{status: http.StatusForbidden, code: codeForbidden, text: textForbidden, reason: why})
 			return

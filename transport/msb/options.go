@@ -33,7 +33,7 @@ type Options struct {
 	Version  string          // of the daemon, as clients see it; default "dev"
 	Instance string          // id of the daemon, for the health answer; none leaves it out
 	Behind   func() []string // ids of the daemons that make our sandboxes, the nearest first; nil is none
-	Keys     Keeper          // nil is the development mode: no key is needed
+	Keys     Keeper          // nil is the development mode: no key is needed; it can be changed later
 	// Images are the templates that images stand for; default: the server's own
 	// two.
 	Images  map[string]string

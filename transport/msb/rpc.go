@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"time"
@@ -84,9 +85,15 @@ func (h *Handler) rpc(w http.ResponseWriter, r *http.Request) {
 	}{"2.0", result, idOf(q.ID)})
 }
 
-// failed notes a call that failed, with its cause, which clients do not get.
+// failed notes a call that failed, with its cause, which clients do not get. What
+// they asked wrongly is no news: who watches a namespace asks for it before there
+// is one.
 func (h *Handler) failed(r *http.Request, c *call, err error) {
-	h.options.Logger.InfoContext(r.Context(), "a call of the microsandbox API failed",
+	level := slog.LevelInfo
+	if refusalOf(err).status < http.StatusInternalServerError {
+		level = slog.LevelDebug
+	}
+	h.options.Logger.Log(r.Context(), level, "a call of the microsandbox API failed",
 		"method", c.method, "namespace", c.params.space(), "sandbox", c.params.name(), "err", err)
 }
 

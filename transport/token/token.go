@@ -77,8 +77,19 @@ func (e *Entry) matches(text string) bool {
 
 const maxPrincipal = 128
 
+// reserved begins the principals that namespaces of the microsandbox API are: a
+// token for one would open it to who has no key.
+const reserved = "msb:"
+
 // checkPrincipal returns what is wrong with the name of a principal.
 func checkPrincipal(name string) error {
+	if strings.HasPrefix(name, reserved) {
+		return &sandbox.Error{
+			Op: "token", Kind: sandbox.Invalid,
+			Detail: fmt.Sprintf("%.40q is kept for a namespace of the microsandbox API", name),
+			Remedy: "choose a name that does not begin with " + reserved + "; keys of namespaces are made by sandwarden keygen",
+		}
+	}
 	ok := name != "" && len(name) <= maxPrincipal && !strings.ContainsRune("._:@-", rune(name[0]))
 	if ok && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@-") == "" {
 		return nil
@@ -128,7 +139,10 @@ func parseLine(line string) (e Entry, err error) {
 	if len(fields) != 4 {
 		return e, fmt.Errorf("want a principal, an id, a hash and a day, got %d fields", len(fields))
 	}
-	if checkPrincipal(fields[0]) != nil {
+	switch {
+	case strings.HasPrefix(fields[0], reserved):
+		return e, errors.New("the principal begins with " + reserved + ", which is kept for namespaces of the microsandbox API")
+	case checkPrincipal(fields[0]) != nil:
 		return e, errors.New("the principal is not a name")
 	}
 	e.Principal, e.ID = sandbox.Principal(fields[0]), fields[1]

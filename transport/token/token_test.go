@@ -90,6 +90,7 @@ func TestRead_Refuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"fields":    "alice 001122334455 sha256:" + sum,
 		"principal": "-x 001122334455 sha256:" + sum + " 2026-01-31",
+		"reserved":  "msb:default 001122334455 sha256:" + sum + " 2026-01-31",
 		"id":        "alice 0011223344 sha256:" + sum + " 2026-01-31",
 		"hash":      "alice 001122334455 md5:" + sum + " 2026-01-31",
 		"day":       "alice 001122334455 sha256:" + sum + " today",
@@ -120,8 +121,15 @@ func TestRead_Refuses(t *testing.T) {
 	if _, err := token.Open("/dev/null"); sandbox.KindOf(err) != sandbox.Invalid { // a pipe would be waited for, for ever
 		t.Error(err)
 	}
-	if _, err := token.Add(path, "a b", day); sandbox.KindOf(err) != sandbox.Invalid {
-		t.Error(err)
+	for name, want := range map[sandbox.Principal]string{"a b": "cannot name", "msb:default": "kept for a namespace of the microsandbox API", "msb:": "kept for"} {
+		if _, err := token.Add(path, name, day); sandbox.KindOf(err) != sandbox.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []sandbox.Principal{"msb", "msb-default", "x:msb:y"} {
+		if _, err := token.Add(path, name, day); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
