@@ -58,7 +58,7 @@ type scopeKey struct{}
 // know it.
 func (h *Handler) unnamed(method string, name *string) string {
 	var known []string
-	what := ""
+	var what string
 	switch method {
 	case "tools/call":
 		what = "Tool"

@@ -21,7 +21,7 @@ type lines struct {
 }
 
 func newLines(most int) *lines {
-	return &lines{left: most, all: []line{}, rest: map[sandbox.Stream][]byte{}}
+	return &lines{left: most, all: []line{}, rest: make(map[sandbox.Stream][]byte)}
 }
 
 // lineCost is what a line costs beside its text.

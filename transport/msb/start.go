@@ -3,8 +3,8 @@ package msb
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,10 +49,8 @@ func (h *Handler) start(ctx context.Context, c *call) (any, error) {
 // startBefore starts a sandbox that others depend on, and before it those that
 // it depends on.
 func (h *Handler) startBefore(ctx context.Context, p place, others []place) error {
-	for _, other := range others {
-		if other == p {
-			return invalid("config.depends_on: the sandboxes depend on one another in a circle, by way of %s", p.name)
-		}
+	if slices.Contains(others, p) {
+		return invalid("config.depends_on: the sandboxes depend on one another in a circle, by way of %s", p.name)
 	}
 	known, ok := h.registry.get(p)
 	if !ok {
@@ -85,7 +83,7 @@ func (h *Handler) bring(ctx context.Context, p place, wanted *config) error {
 		return err
 	}
 	if !created {
-		if known, ok := h.registry.get(p); ok && !bytes.Equal(marked(&known), marked(wanted)) {
+		if known, ok := h.registry.get(p); ok && !same(&known, wanted) {
 			return &refusal{
 				status: 400, code: codeInvalid, kind: sandbox.Conflict, remedy: "stop it first with sandbox.stop",
 				text: fmt.Sprintf("Sandbox '%s' runs with another configuration; stop it first", p.name),
@@ -100,11 +98,8 @@ func (h *Handler) bring(ctx context.Context, p place, wanted *config) error {
 	return nil
 }
 
-// marked is what two configs are compared by.
-func marked(c *config) []byte {
-	text, _ := json.Marshal(c) // texts and numbers, which never fail
-	return text
-}
+// same tells whether two configs say the same.
+func same(a, b *config) bool { return bytes.Equal(lineOf(place{}, *a), lineOf(place{}, *b)) }
 
 // sessionRequest is the session that a config asks for.
 func (h *Handler) sessionRequest(p place, c *config) sandbox.SessionRequest {

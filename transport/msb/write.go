@@ -17,7 +17,7 @@ func (h *Handler) write(w http.ResponseWriter, status int, answer any) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.options.WriteTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) //nolint:gosec // JSON, and named so; a client that is gone needs no answer
 }
 
 // encode makes JSON, in lines where there is an indent.
