@@ -155,7 +155,9 @@ func TestChain_Crowd(t *testing.T) {
 			return err
 		}
 	}
-	each("made", func(ctx context.Context, i int) error { return code(i, fmt.Sprintf("x = %d; print(x)", i), strconv.Itoa(i))(ctx) })
+	each("made", func(ctx context.Context, i int) error {
+		return code(i, fmt.Sprintf("x = %d; print(x)", i), strconv.Itoa(i))(ctx)
+	})
 	each("used again", func(ctx context.Context, i int) error { return code(i, "print(x + 1)", strconv.Itoa(i+1))(ctx) })
 	if got := c.running(t, back); len(got) != n {
 		t.Errorf("%d sandboxes at the back, want %d", len(got), n)

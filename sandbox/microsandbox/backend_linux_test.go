@@ -176,6 +176,10 @@ func TestSandbox_Ends(t *testing.T) {
 			t.Helper()
 			x.Begin(t, sandbox.Exec{Argv: []string{"sh", "-c", `for p in /proc/[0-9]*; do grep -qz serve $p/cmdline && kill -9 ${p#/proc/}; done; exit 0`}})
 		},
+		"the agent's program, by what runs in it": func(t *testing.T, _ *msbtest.Server, x *sandboxtest.Box) {
+			t.Helper()
+			x.Begin(t, sandbox.Exec{Argv: []string{"sh", "-c", `rm -f /tmp/.sandwarden/agent /var/tmp/.sandwarden/agent /work/.sandwarden/agent`}})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, msbtest.Options{})

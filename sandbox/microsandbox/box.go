@@ -78,15 +78,19 @@ func (x *box) relay(ctx context.Context, wait time.Duration, args ...string) (st
 	return "", x.fault("relay", err)
 }
 
-// missingOr tells a sandbox that runs no more from a call that failed: servers
-// do not say which it is.
+// missingOr tells a sandbox that runs no more, or whose tenant has removed the
+// agent's program, from a call that failed: servers do not say which it is.
 func (x *box) missingOr(ctx context.Context, err error) error {
 	all, asked := x.backend.server.metrics(ctx, x.name)
 	if asked != nil {
 		return x.fault("relay", asked)
 	}
 	for _, m := range all {
-		if m.Name == x.name && m.Running {
+		if m.Name != x.name || !m.Running {
+			continue
+		}
+		o, asked := x.backend.server.command(ctx, x.name, 0, "sh", "-c", `[ -x "$1" ]`, "sh", x.dir+"/agent")
+		if asked != nil || o.Exit == 0 {
 			return x.fault("relay", err)
 		}
 	}
