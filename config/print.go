@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -22,6 +23,8 @@ func (r *reading) report() Report {
 			shown.Text = "(" + s.unset + ")"
 		case s.secret:
 			shown.Text = "***"
+		case s.key == "server_url":
+			shown.Text = withoutPassword(shown.Text)
 		}
 		switch v.from {
 		case fromFile, fromEnvFile:
@@ -35,6 +38,15 @@ func (r *reading) report() Report {
 		report.Values = append(report.Values, shown)
 	}
 	return report
+}
+
+// withoutPassword is a URL as people may see it.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	return u.Redacted()
 }
 
 // Print writes the effective settings, one a line, with their sources.

@@ -64,7 +64,7 @@ func TestMarkdown_SaysAllOfEverySetting(t *testing.T) {
 }
 
 func TestReport_HidesTheKey(t *testing.T) {
-	_, report, err := load(t, "", []string{"MSB_API_KEY=hush", "MCP_SERVER_PORT=x"})
+	_, report, err := load(t, "", []string{"MSB_API_KEY=hush", "MSB_SERVER_URL=http://me:hush@localhost:5555", "MCP_SERVER_PORT=x"})
 	var printed strings.Builder
 	if err := report.Print(&printed); err != nil {
 		t.Fatal(err)
