@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -332,4 +333,24 @@ func FuzzRPC(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDependencies_AreStartedOnce: many ways to the same sandboxes are not many
+// starts of them, which would never end here.
+func TestDependencies_AreStartedOnce(t *testing.T) {
+	h := newHandler(t, &transporttest.Sessions{}, msb.Options{})
+	const layers = 20
+	before := []string{}
+	for layer := range layers {
+		var names []string
+		for i := range 4 {
+			name := "l" + strconv.Itoa(layer) + "-" + strconv.Itoa(i)
+			names = append(names, `"`+name+`"`)
+			body := call("sandbox.start", `{"sandbox":"`+name+`","config":{"image":"microsandbox/python","depends_on":[`+strings.Join(before, ",")+`]}}`)
+			if status, got := ask(t, h, http.MethodPost, "/api/v1/rpc", body); status != 200 {
+				t.Fatal(got)
+			}
+		}
+		before = names
+	}
 }

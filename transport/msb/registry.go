@@ -17,24 +17,27 @@ import (
 )
 
 // A registry knows the configurations of sandboxes, also of those that do not
-// run now: they may be started again without one. It holds so many, and forgets
-// those that were configured longest ago.
+// run now: they may be started again without one. It holds so many, of so many
+// bytes in all, and forgets those that were configured longest ago.
 //
 // Its file has one line for each change, the last of which counts.
 type registry struct {
 	most int
 	path string // empty: it is kept in memory alone
 
-	mu    sync.Mutex
-	known map[place]*entry
-	count uint64 // of changes
-	file  *os.File
-	lines int // in the file
-	turns map[place]*turn
+	mu      sync.Mutex
+	known   map[place]*entry
+	count   uint64 // of changes
+	bytes   int    // of what is known
+	file    *os.File
+	lines   int // in the file
+	written int // bytes of it
+	turns   map[place]*turn
 }
 
 type entry struct {
 	config config
+	bytes  int
 	at     uint64 // of the change that made it
 }
 
@@ -98,20 +101,32 @@ func (r *registry) load() error {
 	return lines.Err()
 }
 
-// note takes a config into memory.
+// maxBytes is how much all configs may have.
+const maxBytes = 64 << 20
+
+// note takes a config into memory, and forgets what there is no room for.
 func (r *registry) note(p place, c config) {
+	r.forget(p)
 	r.count++
-	r.known[p] = &entry{config: c, at: r.count}
-	if len(r.known) <= r.most {
-		return
-	}
-	oldest := p
-	for p, e := range r.known {
-		if e.at < r.known[oldest].at {
-			oldest = p
+	e := &entry{config: c, bytes: len(lineOf(p, c)), at: r.count}
+	r.known[p] = e
+	r.bytes += e.bytes
+	for len(r.known) > r.most || r.bytes > maxBytes && len(r.known) > 1 {
+		oldest := p
+		for p, e := range r.known {
+			if e.at < r.known[oldest].at {
+				oldest = p
+			}
 		}
+		r.forget(oldest)
 	}
-	delete(r.known, oldest)
+}
+
+func (r *registry) forget(p place) {
+	if e, ok := r.known[p]; ok {
+		r.bytes -= e.bytes
+		delete(r.known, p)
+	}
 }
 
 // rewrite makes a file of what is known alone.
@@ -134,7 +149,7 @@ func (r *registry) rewrite() error {
 	if r.file != nil {
 		_ = r.file.Close() // it is outdated
 	}
-	r.file, r.lines = fresh, len(r.known)
+	r.file, r.lines, r.written = fresh, len(r.known), r.bytes
 	return nil
 }
 
@@ -165,11 +180,12 @@ func (r *registry) put(p place, c config) error {
 	if r.file == nil {
 		return nil
 	}
-	if r.lines > 2*len(r.known)+1000 {
+	if r.lines > 2*len(r.known)+1000 || r.written > 2*maxBytes {
 		return r.rewrite()
 	}
 	r.lines++
-	_, err := r.file.Write(lineOf(p, c))
+	n, err := r.file.Write(lineOf(p, c))
+	r.written += n
 	return err
 }
 

@@ -35,8 +35,9 @@ func (h *Handler) start(ctx context.Context, c *call) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.options.StartTimeout)
 	defer cancel()
+	started := map[place]bool{} // each is looked at once, by however many ways it is needed
 	for _, name := range wanted.DependsOn {
-		if err := h.startBefore(ctx, place{p.space, name}, []place{p}); err != nil {
+		if err := h.startBefore(ctx, place{p.space, name}, []place{p}, started); err != nil {
 			return nil, err
 		}
 	}
@@ -48,7 +49,10 @@ func (h *Handler) start(ctx context.Context, c *call) (any, error) {
 
 // startBefore starts a sandbox that others depend on, and before it those that
 // it depends on.
-func (h *Handler) startBefore(ctx context.Context, p place, others []place) error {
+func (h *Handler) startBefore(ctx context.Context, p place, others []place, started map[place]bool) error {
+	if started[p] {
+		return nil
+	}
 	if slices.Contains(others, p) {
 		return invalid("config.depends_on: the sandboxes depend on one another in a circle, by way of %s", p.name)
 	}
@@ -63,10 +67,11 @@ func (h *Handler) startBefore(ctx context.Context, p place, others []place) erro
 		return refused
 	}
 	for _, name := range known.DependsOn {
-		if err := h.startBefore(ctx, place{p.space, name}, append(others, p)); err != nil {
+		if err := h.startBefore(ctx, place{p.space, name}, append(others, p), started); err != nil {
 			return err
 		}
 	}
+	started[p] = true
 	return h.bring(ctx, p, &known)
 }
 

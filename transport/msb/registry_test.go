@@ -1,0 +1,58 @@
+package msb
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRegistry_IsBounded: in number, in bytes, and in its file.
+func TestRegistry_IsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "msb.json")
+	r, err := openRegistry(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3000 {
+		if err := r.put(place{"s", fmt.Sprintf("n%d", i%20)}, config{Image: "i"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.in("s"); len(got) != 10 || r.lines > 2000 {
+		t.Errorf("it knows %q, in %d lines", got, r.lines)
+	}
+	big := config{Scripts: map[string]string{"x": strings.Repeat("x", maxBytes/4)}}
+	for i := range 5 {
+		if err := r.put(place{"big", fmt.Sprint(i)}, big); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.in("big"); len(got) != 3 || r.bytes > maxBytes {
+		t.Errorf("it knows %q, of %d bytes", got, r.bytes)
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := os.Stat(path); err != nil || s.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", s, err)
+	}
+}
+
+// TestRegistry_Torn: a line that a crash has cut costs nothing else.
+func TestRegistry_Torn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "msb.json")
+	whole := string(lineOf(place{"s", "a"}, config{Image: "i"}))
+	if err := os.WriteFile(path, []byte(whole+whole[:len(whole)/2]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := openRegistry(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close() //nolint:errcheck // it was only read
+	if c, ok := r.get(place{"s", "a"}); !ok || c.Image != "i" || len(r.in("s")) != 1 {
+		t.Errorf("got %+v, %v", c, ok)
+	}
+}
