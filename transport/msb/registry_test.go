@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,7 @@ func TestRegistry_IsBounded(t *testing.T) {
 	}
 	big := config{Scripts: map[string]string{"x": strings.Repeat("x", maxBytes/4)}}
 	for i := range 5 {
-		if err := r.put(place{"big", fmt.Sprint(i)}, big); err != nil {
+		if err := r.put(place{"big", strconv.Itoa(i)}, big); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,7 +52,7 @@ func TestRegistry_Torn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close() //nolint:errcheck // it was only read
+	defer r.close()
 	if c, ok := r.get(place{"s", "a"}); !ok || c.Image != "i" || len(r.in("s")) != 1 {
 		t.Errorf("got %+v, %v", c, ok)
 	}
