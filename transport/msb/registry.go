@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,8 +28,9 @@ type registry struct {
 
 	mu      sync.Mutex
 	known   map[place]*entry
-	count   uint64 // of changes
-	bytes   int    // of what is known
+	used    map[string]bool // the namespaces, also those of which no config is known any more
+	count   uint64          // of changes
+	bytes   int             // of what is known
 	file    *os.File
 	lines   int // in the file
 	written int // bytes of it
@@ -59,7 +61,7 @@ const maxRecord = 8 << 20
 
 // openRegistry reads what is there, and begins a file without what is outdated.
 func openRegistry(path string, most int) (*registry, error) {
-	r := &registry{most: most, path: path, known: map[place]*entry{}, turns: map[place]*turn{}}
+	r := &registry{most: most, path: path, known: map[place]*entry{}, used: map[string]bool{}, turns: map[place]*turn{}}
 	if path == "" {
 		return r, nil
 	}
@@ -94,7 +96,11 @@ func (r *registry) load() error {
 	lines.Buffer(nil, maxRecord)
 	for lines.Scan() {
 		var one record
-		if json.Unmarshal(lines.Bytes(), &one) == nil && one.Config != nil && nameFault("", one.Sandbox) == "" && nameFault("", one.Namespace) == "" {
+		if json.Unmarshal(lines.Bytes(), &one) != nil || nameFault("", one.Namespace) != "" {
+			continue
+		}
+		r.use(one.Namespace)
+		if one.Config != nil && nameFault("", one.Sandbox) == "" {
 			r.note(place{one.Namespace, one.Sandbox}, *one.Config)
 		}
 	}
@@ -107,6 +113,7 @@ const maxBytes = 64 << 20
 // note takes a config into memory, and forgets what there is no room for.
 func (r *registry) note(p place, c config) {
 	r.forget(p)
+	r.use(p.space)
 	r.count++
 	e := &entry{config: c, bytes: len(lineOf(p, c)), at: r.count}
 	r.known[p] = e
@@ -122,6 +129,18 @@ func (r *registry) note(p place, c config) {
 	}
 }
 
+// use notes that there may be sandboxes in a namespace. Of too many, those go of
+// which nothing else is known.
+func (r *registry) use(space string) {
+	if len(r.used) > 2*r.most {
+		clear(r.used)
+		for p := range r.known {
+			r.used[p.space] = true
+		}
+	}
+	r.used[space] = true
+}
+
 func (r *registry) forget(p place) {
 	if e, ok := r.known[p]; ok {
 		r.bytes -= e.bytes
@@ -132,6 +151,10 @@ func (r *registry) forget(p place) {
 // rewrite makes a file of what is known alone.
 func (r *registry) rewrite() error {
 	var text bytes.Buffer
+	for space := range r.used {
+		line, _ := json.Marshal(record{Namespace: space}) //nolint:errchkjson // texts
+		text.Write(append(line, '\n'))
+	}
 	for _, p := range r.inOrder() {
 		text.Write(lineOf(p, r.known[p].config))
 	}
@@ -149,7 +172,7 @@ func (r *registry) rewrite() error {
 	if r.file != nil {
 		_ = r.file.Close() // it is outdated
 	}
-	r.file, r.lines, r.written = fresh, len(r.known), r.bytes
+	r.file, r.lines, r.written = fresh, len(r.used)+len(r.known), r.bytes
 	return nil
 }
 
@@ -180,7 +203,7 @@ func (r *registry) put(p place, c config) error {
 	if r.file == nil {
 		return nil
 	}
-	if r.lines > 2*len(r.known)+1000 || r.written > 2*maxBytes {
+	if r.lines > 2*(len(r.used)+len(r.known))+1000 || r.written > 2*maxBytes {
 		return r.rewrite()
 	}
 	r.lines++
@@ -218,12 +241,7 @@ func (r *registry) in(space string) []string {
 func (r *registry) spaces() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []string
-	for p := range r.known {
-		all = append(all, p.space)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.Sorted(maps.Keys(r.used))
 }
 
 // take waits until nobody else starts or stops a sandbox.

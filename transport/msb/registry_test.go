@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,17 +25,26 @@ func TestRegistry_IsBounded(t *testing.T) {
 	if got := r.in("s"); len(got) != 10 || r.lines > 2000 {
 		t.Errorf("it knows %q, in %d lines", got, r.lines)
 	}
-	big := config{Scripts: map[string]string{"x": strings.Repeat("x", maxBytes/4)}}
-	for i := range 5 {
+	big := config{Scripts: map[string]string{"x": strings.Repeat("x", maxBytes/10)}}
+	for i := range 15 {
 		if err := r.put(place{"big", strconv.Itoa(i)}, big); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := r.in("big"); len(got) != 3 || r.bytes > maxBytes {
+	if got := r.in("big"); len(got) != 9 || r.bytes > maxBytes {
 		t.Errorf("it knows %q, of %d bytes", got, r.bytes)
 	}
 	if err := r.close(); err != nil {
 		t.Fatal(err)
+	}
+	for range 2 { // in "s" may be sandboxes still
+		if got := r.spaces(); len(r.in("s")) > 0 || !slices.Equal(got, []string{"big", "s"}) {
+			t.Errorf("it knows the namespaces %q", got)
+		}
+		if r, err = openRegistry(path, 10); err != nil {
+			t.Fatal(err)
+		}
+		defer r.close()
 	}
 	if s, err := os.Stat(path); err != nil || s.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", s, err)
