@@ -66,7 +66,7 @@ release: cross ## Make dist/: an archive for each architecture, and their sums
 .PHONY: test
 test: agent ## Install what tests need and run them: race, shuffled, not cached
 	.ci/provide python3 node npm curl gcc
-	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -p 1 -timeout=12m $(PKG)
+	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -p 1 -timeout=25m $(PKG)
 
 .PHONY: lint
 lint: ## Look for what the compiler lets through
