@@ -3,6 +3,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,7 @@ func (x *box) causeOfDeath(status unix.WaitStatus) sandbox.Death {
 	case x.adopted:
 		evidence = "the agent ended"
 	case status.Signaled():
-		evidence = "the agent was ended by " + unix.SignalName(status.Signal())
+		evidence = "the agent was ended by " + cmp.Or(unix.SignalName(status.Signal()), status.Signal().String())
 	}
 	if x.cgroup != nil {
 		if kills, own, err := x.cgroup.OOM(); err == nil && kills > x.kills {

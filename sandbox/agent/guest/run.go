@@ -7,10 +7,8 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -37,7 +35,10 @@ func Run(ctx context.Context, c agent.Config) error {
 	if err != nil {
 		return err
 	}
-	go g.handleSignals()
+	if err := endure(); err != nil {
+		return err
+	}
+	go g.reapChildren()
 	return g.serve(ctx)
 }
 
@@ -56,19 +57,6 @@ func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
 	return joins, folder
-}
-
-// handleSignals takes every signal there is: a Go program dies of most of
-// them, and the tenant may send any. It reaps at SIGCHLD.
-func (g *Guest) handleSignals() {
-	flood := make(chan os.Signal, 1) // never read: what comes is dropped
-	signal.Notify(flood)
-	ended := make(chan os.Signal, 1) // of its own, which no flood can fill
-	signal.Notify(ended, syscall.SIGCHLD)
-	g.children.reap()
-	for range ended {
-		g.children.reap()
-	}
 }
 
 func (g *Guest) serve(ctx context.Context) error {

@@ -113,7 +113,10 @@ func prepareVisit(ctx context.Context, dir, visit string, environ []string) (net
 	if err != nil {
 		return nil, nil, err
 	}
-	go g.handleSignals()
+	if err := endure(); err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	go g.reapChildren()
 	return l, server, nil
 }
 
