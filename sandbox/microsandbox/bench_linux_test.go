@@ -1,6 +1,7 @@
 package microsandbox_test
 
 import (
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -47,6 +48,38 @@ func benchWarm(b *testing.B, x sandbox.Exec) {
 	b.ReportMetric(float64(bare.Microseconds())/float64(n), "bare-us")
 	b.ReportMetric(float64(warm)/float64(bare), "times-bare")
 	b.ReportMetric(float64(len(s.Calls())-n)/float64(n), "commands")
+}
+
+// BenchmarkCreate tells what a sandbox costs beside one that the server starts
+// alone, just before it: how many times as long, and how many calls.
+func BenchmarkCreate(b *testing.B) {
+	s := serve(b, msbtest.Options{})
+	backend := open(b, s, microsandbox.Options{WatchInterval: time.Hour})
+	var bare, whole time.Duration
+	s.Calls()
+	n, calls := 0, 0
+	for b.Loop() {
+		id := strconv.Itoa(n)
+		began := time.Now()
+		if err := microsandbox.StartNamed(b.Context(), s.URL, "bare-"+id); err != nil {
+			b.Fatal(err)
+		}
+		middle := time.Now()
+		s.Calls()
+		box, err := backend.Create(b.Context(), sandbox.ID("sb-"+id), spec())
+		if err != nil {
+			b.Fatal(err)
+		}
+		bare, whole = bare+middle.Sub(began), whole+time.Since(middle)
+		calls += len(s.Calls())
+		n++
+		if err := errors.Join(box.Destroy(b.Context()), s.Kill("bare-"+id)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(bare.Microseconds())/float64(n), "bare-us")
+	b.ReportMetric(float64(whole)/float64(bare), "times-bare")
+	b.ReportMetric(float64(calls)/float64(n), "calls")
 }
 
 // finish runs an execution to its end, whose number it returns.

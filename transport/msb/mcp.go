@@ -16,12 +16,7 @@ import (
 // under other names, to clients of MCP. It keeps nothing of a client, answers
 // with JSON alone, and has no stream.
 func (h *Handler) mcp(w http.ResponseWriter, r *http.Request) {
-	scope, refused := h.enter(r)
-	if refused != nil {
-		h.refuse(w, refused)
-		return
-	}
-	body, leave, ok := h.admit(w, r)
+	scope, body, leave, ok := h.admit(w, r)
 	if !ok {
 		return
 	}

@@ -39,12 +39,7 @@ var methods = map[string]func(*Handler, context.Context, *call) (any, error){ //
 
 // rpc serves one request of JSON-RPC.
 func (h *Handler) rpc(w http.ResponseWriter, r *http.Request) {
-	scope, refused := h.enter(r)
-	if refused != nil {
-		h.refuse(w, refused)
-		return
-	}
-	body, leave, ok := h.admit(w, r)
+	scope, body, leave, ok := h.admit(w, r)
 	if !ok {
 		return
 	}
@@ -143,18 +138,35 @@ func clip(text string) string {
 // smallBody is the size of a request that is read beside all others.
 const smallBody = 64 << 10
 
-// admit takes a request in, with its body, for as long as until leave. When it
-// does not, it has answered.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (body []byte, leave func(), ok bool) {
+// admit takes a request in, with what its key allows and its body, for as long as
+// until leave. When it does not, it has answered.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (s scope, body []byte, leave func(), ok bool) {
+	s, refused := h.enter(r)
+	if refused != nil {
+		h.refuse(w, refused)
+		return s, nil, nil, false
+	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		http.Error(w, "Expected request with `Content-Type: application/json`", http.StatusUnsupportedMediaType)
-		return nil, nil, false
+		return s, nil, nil, false
 	}
+	if leave, ok = h.reserve(w, r); !ok {
+		return s, nil, nil, false
+	}
+	if body, ok = h.read(w, r); !ok {
+		leave()
+	}
+	return s, body, leave, ok
+}
+
+// reserve takes one of the places for requests, and one of those for large ones
+// where it needs it.
+func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) (leave func(), ok bool) {
 	select {
 	case h.calls <- struct{}{}:
 	default:
 		h.busy(w)
-		return nil, nil, false
+		return nil, false
 	}
 	leave = func() { <-h.calls }
 	if r.ContentLength < 0 || r.ContentLength > smallBody {
@@ -165,17 +177,14 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (body []byte, le
 		case <-timer.C:
 			leave()
 			h.busy(w)
-			return nil, nil, false
+			return nil, false
 		case <-r.Context().Done():
 			leave()
-			return nil, nil, false
+			return nil, false
 		}
 		leave = func() { <-h.large; <-h.calls }
 	}
-	if body, ok = h.read(w, r); !ok {
-		leave()
-	}
-	return body, leave, ok
+	return leave, true
 }
 
 // read reads a body to its end, which is also what lets net/http notice that a

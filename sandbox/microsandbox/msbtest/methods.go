@@ -26,12 +26,18 @@ func (s *Server) dispatch(ctx context.Context, q *request) (any, *refusal) {
 	return nil, inRPC(http.StatusNotFound, -32601, "Method not found: "+*q.Method, q.ID)
 }
 
-func (s *Server) startCalled(ctx context.Context, q *request) (any, *refusal) {
+// named reads the parameters of a method that is about one sandbox.
+func (s *Server) named(q *request) (*params, name, *refusal) {
 	p, refused := s.paramsOf(q, true)
 	if refused != nil {
-		return nil, refused
+		return nil, name{}, refused
 	}
 	n, refused := s.nameOf(p)
+	return p, n, refused
+}
+
+func (s *Server) startCalled(ctx context.Context, q *request) (any, *refusal) {
+	p, n, refused := s.named(q)
 	if refused != nil {
 		return nil, refused
 	}
@@ -100,11 +106,7 @@ func (s *Server) find(n name) *machine {
 }
 
 func (s *Server) stopCalled(q *request) (any, *refusal) {
-	p, refused := s.paramsOf(q, true)
-	if refused != nil {
-		return nil, refused
-	}
-	n, refused := s.nameOf(p)
+	_, n, refused := s.named(q)
 	if refused != nil {
 		return nil, refused
 	}
