@@ -32,11 +32,14 @@ type Handler struct {
 	samples map[place]sample // of the use of processors
 }
 
+// maxConfigs is how much the configurations that are kept may have, in bytes.
+const maxConfigs = 64 << 20
+
 // New returns a Handler on sessions, which is to be shut down. It fails when the
 // file of its options cannot be read or written.
 func New(sessions Sessions, options Options) (*Handler, error) {
 	options = options.withDefaults()
-	registry, err := openRegistry(options.File, options.MaxSandboxes)
+	registry, err := openRegistry(options.File, options.MaxSandboxes, maxConfigs)
 	if err != nil {
 		return nil, err
 	}

@@ -23,8 +23,9 @@ import (
 //
 // Its file has one line for each change, the last of which counts.
 type registry struct {
-	most int
-	path string // empty: it is kept in memory alone
+	most      int
+	mostBytes int
+	path      string // empty: it is kept in memory alone
 
 	mu      sync.Mutex
 	known   map[place]*entry
@@ -60,8 +61,9 @@ type record struct {
 const maxRecord = 8 << 20
 
 // openRegistry reads what is there, and begins a file without what is outdated.
-func openRegistry(path string, most int) (*registry, error) {
-	r := &registry{most: most, path: path, known: map[place]*entry{}, used: map[string]bool{}, turns: map[place]*turn{}}
+// It holds so many configs, of so many bytes in all.
+func openRegistry(path string, most, mostBytes int) (*registry, error) {
+	r := &registry{most: most, mostBytes: mostBytes, path: path, known: map[place]*entry{}, used: map[string]bool{}, turns: map[place]*turn{}}
 	if path == "" {
 		return r, nil
 	}
@@ -107,9 +109,6 @@ func (r *registry) load() error {
 	return lines.Err()
 }
 
-// maxBytes is how much all configs may have.
-const maxBytes = 64 << 20
-
 // note takes a config into memory, and forgets what there is no room for.
 func (r *registry) note(p place, c config) {
 	r.forget(p)
@@ -118,7 +117,7 @@ func (r *registry) note(p place, c config) {
 	e := &entry{config: c, bytes: len(lineOf(p, c)), at: r.count}
 	r.known[p] = e
 	r.bytes += e.bytes
-	for len(r.known) > r.most || r.bytes > maxBytes && len(r.known) > 1 {
+	for len(r.known) > r.most || r.bytes > r.mostBytes && len(r.known) > 1 {
 		oldest := p
 		for p, e := range r.known {
 			if e.at < r.known[oldest].at {
@@ -203,7 +202,7 @@ func (r *registry) put(p place, c config) error {
 	if r.file == nil {
 		return nil
 	}
-	if r.lines > 2*(len(r.used)+len(r.known))+1000 || r.written > 2*maxBytes {
+	if r.lines > 2*(len(r.used)+len(r.known))+1000 || r.written > 2*r.mostBytes {
 		return r.rewrite()
 	}
 	r.lines++

@@ -10,10 +10,13 @@ import (
 	"testing"
 )
 
+// most is how many bytes the registries of these tests hold.
+const most = 1 << 20
+
 // TestRegistry_IsBounded: in number, in bytes, and in its file.
 func TestRegistry_IsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "msb.json")
-	r, err := openRegistry(path, 10)
+	r, err := openRegistry(path, 10, most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,13 +28,13 @@ func TestRegistry_IsBounded(t *testing.T) {
 	if got := r.in("s"); len(got) != 10 || r.lines > 2000 {
 		t.Errorf("it knows %q, in %d lines", got, r.lines)
 	}
-	big := config{Scripts: map[string]string{"x": strings.Repeat("x", maxBytes/10)}}
+	big := config{Scripts: map[string]string{"x": strings.Repeat("x", most/10)}}
 	for i := range 15 {
 		if err := r.put(place{"big", strconv.Itoa(i)}, big); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := r.in("big"); len(got) != 9 || r.bytes > maxBytes {
+	if got := r.in("big"); len(got) != 9 || r.bytes > most {
 		t.Errorf("it knows %q, of %d bytes", got, r.bytes)
 	}
 	if err := r.close(); err != nil {
@@ -41,7 +44,7 @@ func TestRegistry_IsBounded(t *testing.T) {
 		if got := r.spaces(); len(r.in("s")) > 0 || !slices.Equal(got, []string{"big", "s"}) {
 			t.Errorf("it knows the namespaces %q", got)
 		}
-		if r, err = openRegistry(path, 10); err != nil {
+		if r, err = openRegistry(path, 10, most); err != nil {
 			t.Fatal(err)
 		}
 		defer r.close()
@@ -58,7 +61,7 @@ func TestRegistry_Torn(t *testing.T) {
 	if err := os.WriteFile(path, []byte(whole+whole[:len(whole)/2]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openRegistry(path, 10)
+	r, err := openRegistry(path, 10, most)
 	if err != nil {
 		t.Fatal(err)
 	}
