@@ -194,6 +194,8 @@ func (t *transfer) send(data []byte, last bool) (int, error) {
 		return 0, t.error(sandbox.Invalid, "all bytes were said to be written")
 	case t.err != nil:
 		return 0, t.err
+	case t.ctx.Err() != nil: // an answer that is quick enough would still come
+		return 0, t.fail(t.client.fault(string(t.r.Op), t.ctx.Err()))
 	}
 	began := time.Now()
 	answer, err := t.client.call.WriteTransfer(t.ctx, &wire.WriteTransferRequest{
