@@ -44,6 +44,8 @@ func run(args []string) error {
 		return guest.Serve(context.Background(), args[1], args[2], os.Environ())
 	case len(args) > 0 && args[0] == agent.RelayWord:
 		return relay.Run(context.Background(), args[1:], os.Stdout)
+	case len(args) > 0 && args[0] == setup.ZygoteWord:
+		return becomeZygote()
 	case os.Getpid() != 1:
 		return errors.New("sandwarden-agent is started by sandwarden; there is nothing to do by hand")
 	}
@@ -55,6 +57,15 @@ func run(args []string) error {
 		return guest.Run(context.Background(), c)
 	}
 	return setup.Run(c, data)
+}
+
+// becomeZygote becomes the program that forks kernels.
+func becomeZygote() error {
+	c, _, err := readConfig()
+	if err != nil {
+		return err
+	}
+	return setup.RunZygote(c)
 }
 
 // readConfig reads the configuration and closes its descriptor: it holds the

@@ -21,6 +21,11 @@ const (
 	FirstFD  = 7 // first of the cgroup's descriptors
 )
 
+// KernelFiles is how many descriptors there are of a kernel that the daemon has
+// forked: the control socket, which tells who sends, and the reading ends of
+// stdout and stderr.
+const KernelFiles = 3
+
 // ReadyWord is what a started agent writes on its ready pipe.
 const ReadyWord = "ready"
 
@@ -50,6 +55,8 @@ type Config struct {
 	JoinMode   Join     // how children get into the cgroup `work`
 	JoinFiles  int      // how many descriptors from FirstFD on are for joining
 	WorkFolder bool     // the descriptor after them is the folder for cgroups of executions
+	Forked     bool     // the KernelFiles after it are our ends of a kernel that the daemon has forked
+	Prestart   bool     // the kernel is to be there before it is asked for
 }
 
 // A Volume is a folder that the sandbox sees.

@@ -31,6 +31,7 @@ type box struct {
 	pidfd   int             // of PID 1; see process
 	exited  chan struct{}   // closed when PID 1 has been reaped
 	adopted bool            // an earlier daemon started it
+	pooled  bool            // it was made before its session was known
 	dead    chan struct{}   // closed with the death known
 
 	mu      sync.Mutex

@@ -176,8 +176,30 @@ func (x *box) makeCgroup(f sandbox.Flavor) error {
 	return err
 }
 
-// launch starts the agent and waits until it serves.
+// launch starts the agent and waits until it serves. Where there is a zygote it
+// forks the kernel then.
 func (x *box) launch(ctx context.Context) error {
+	gifts, err := x.openGifts()
+	if err != nil {
+		return err
+	}
+	defer gifts.close()
+	config, err := x.config(gifts).Encode()
+	if err != nil {
+		return err
+	}
+	if err := x.startWith(ctx, config, gifts.files()); err != nil {
+		return err
+	}
+	if gifts.kernel != nil {
+		x.forkKernel(ctx, gifts)
+	}
+	return nil
+}
+
+// startWith starts the agent with its configuration and further files, and waits
+// until it serves.
+func (x *box) startWith(ctx context.Context, config []byte, files []*os.File) error {
 	socket, err := bindSocket(x.socketPath())
 	if err != nil {
 		return err
@@ -191,11 +213,8 @@ func (x *box) launch(ctx context.Context) error {
 		return errors.Join(err, socket.Close(), configRead.Close(), configWrite.Close())
 	}
 	defer func() { _ = readyRead.Close() }()
-	joins, config, err := x.prepareConfig()
-	if err == nil {
-		err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, joins...))
-	}
-	for _, f := range append(joins, configRead, socket, readyWrite) {
+	err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, files...))
+	for _, f := range []*os.File{configRead, socket, readyWrite} {
 		_ = f.Close() // the agent has its own
 	}
 	if err == nil {
@@ -211,47 +230,46 @@ func (x *box) launch(ctx context.Context) error {
 	return awaitReady(ctx, readyRead)
 }
 
-// prepareConfig opens what the agent needs to put its children into `work`.
-func (x *box) prepareConfig() ([]*os.File, []byte, error) {
-	c := agent.Config{
-		Root: x.backend.treePath(x.spec.Template.Name), Hostname: hostname(x.spec.Session),
-		UID: x.record.UID, GID: x.record.UID, Secret: x.record.Secret, Filter: x.backend.filter,
-		DiskBytes: int64(x.spec.Flavor.DiskMB) << 20, Inodes: x.spec.Flavor.Inodes, ShmBytes: 64 << 20,
-		UserNS: mappedIDs() < allIDs, Processes: x.processes(), Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
-		Env: append(baseEnv(), x.spec.Env...), Volumes: x.backend.agentVolumes(),
-		Kernel: agent.Kernel{
-			Language:    x.spec.Template.Language,
-			Interpreter: x.backend.interpreters[x.spec.Template.Name],
-			Driver:      driverPath(x.spec.Template.Language),
-		},
-	}
-	var files []*os.File
-	if x.cgroup != nil {
-		joins, err := x.cgroup.WorkFiles()
-		if err != nil {
-			return nil, nil, err
-		}
-		files = joins
-		c.JoinFiles, c.JoinMode = len(joins), agent.JoinThread
+// config is the agent's, with what it is given.
+func (x *box) config(g *gifts) agent.Config {
+	c := x.backend.agentConfig(x.spec.Template)
+	c.Hostname = hostname(x.spec.Session)
+	c.UID, c.GID, c.Secret = x.record.UID, x.record.UID, x.record.Secret
+	c.DiskBytes, c.Inodes = int64(x.spec.Flavor.DiskMB)<<20, x.spec.Flavor.Inodes
+	c.JoinFiles, c.WorkFolder = len(g.joins), g.folder != nil
+	if len(g.joins) > 0 {
+		c.JoinMode = agent.JoinThread
 		if x.backend.cgroups.Version() == 2 {
 			c.JoinMode = agent.JoinSelf
 		}
-		if folder, err := x.cgroup.WorkDir(); err == nil {
-			files, c.WorkFolder = append(files, folder), true
-		}
 	}
-	data, err := c.Encode()
-	return files, data, err
+	c.Forked, c.Prestart = g.kernel != nil, x.pooled
+	return c
 }
 
-// processes is the second line behind the cgroup's limit of tasks. It counts
-// by user, so it says nothing where sandboxes share one.
-func (x *box) processes() uint64 {
-	if x.backend.uids.shared {
+// agentConfig is what the agents of all sandboxes of a template have in common.
+func (b *Backend) agentConfig(t sandbox.Template) agent.Config {
+	return agent.Config{
+		Root: b.treePath(t.Name), Filter: b.filter, ShmBytes: 64 << 20,
+		UserNS: mappedIDs() < allIDs, Processes: b.processes(), Grace: b.opts.OrphanGrace, RingBytes: 1 << 20,
+		Env: baseEnv(), Volumes: b.agentVolumes(),
+		Kernel: agent.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
+	}
+}
+
+// processes is the second line behind the cgroup's limit of tasks, and that of the
+// largest flavor, since a sandbox gets its own late. It counts by user, so it says
+// nothing where sandboxes share one.
+func (b *Backend) processes() uint64 {
+	if b.uids.shared {
 		return 0
 	}
 	const ofAgent = 64
-	return uint64(x.spec.Flavor.Pids) + ofAgent
+	most := 0
+	for _, f := range sandbox.Flavors() {
+		most = max(most, f.Pids)
+	}
+	return uint64(most) + ofAgent
 }
 
 // startAgent starts the agent's first stage in new namespaces. files become

@@ -57,7 +57,12 @@ type Options struct {
 	// in which those of sandboxes are made, such as a slice of systemd. Empty
 	// is the highest place that is the daemon's to use.
 	CgroupParent string
-	Logger       *slog.Logger // discards when nil
+	// Preimport are Python modules that zygotes load beside their standard set.
+	Preimport []string
+	// ZygoteForks is after how many forks a zygote is replaced; without it there
+	// are none, and each sandbox starts its interpreter itself.
+	ZygoteForks int
+	Logger      *slog.Logger // discards when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -97,8 +102,10 @@ type Backend struct {
 	interpreters map[string]string // by template
 	foreign      bool              // sandboxes have ids of a user namespace over which the next daemon has no rights
 
+	nurseries    map[string]*nursery // by template; none where no kernel can be forked
+
 	closing chan struct{}  // closed by Close
-	burials sync.WaitGroup // of sandboxes that could not be ended at once, and the look for orphans
+	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
 
 	mu      sync.Mutex
 	boxes   map[sandbox.ID]*box
@@ -137,6 +144,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 		opts.Logger.Error("no sandbox can be made here", "err", err)
 	} else {
 		b.watchOrphans(ctx)
+		b.openNurseries(ctx)
 	}
 	return b, nil
 }

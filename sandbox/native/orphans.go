@@ -18,21 +18,12 @@ func (b *Backend) watchOrphans(ctx context.Context) {
 	if b.opts.OrphanInterval <= 0 {
 		return
 	}
-	b.burials.Go(func() { // ends with the backend
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		go func() { // ends with ctx
-			select {
-			case <-b.closing:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
+	b.background(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(b.opts.OrphanInterval)
 		defer ticker.Stop()
 		for {
 			select {
-			case <-b.closing:
+			case <-ctx.Done():
 				return
 			case <-ticker.C:
 			}

@@ -73,6 +73,21 @@ func (c *children) start(p program) (pid int, ended <-chan ending, err error) {
 	return pid, ended, err
 }
 
+// adopt returns where the ending will come of a process that others made and
+// whose parent we are.
+func (c *children) adopt(pid int) <-chan ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := make(chan ending, 1)
+	if syscall.Kill(pid, 0) == syscall.ESRCH { // it has ended, and was reaped as an orphan
+		ended <- ending{}
+		return ended
+	}
+	tenantFirst(pid)
+	c.waiting[pid] = ended
+	return ended
+}
+
 // startHere holds the lock over the fork, so that the reaper cannot see the
 // child's end before its channel is known.
 func (c *children) startHere(p program) (int, <-chan ending, error) {

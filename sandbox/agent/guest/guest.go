@@ -36,6 +36,7 @@ type Guest struct {
 	executions  map[string]*execution // running, or with an end that is not acknowledged
 	known       []string              // the newest ids that are over
 	interpreter *interpreter          // nil until code is run
+	early       *early                // an interpreter that waits for the first code; nil when there is none
 	busy        *execution            // what the interpreter runs
 }
 
@@ -146,10 +147,13 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	if lostBefore {
 		k.close()
 		k = nil
+	} else if k == nil {
+		k = g.takeEarly(r)
+		g.interpreter = k
 	}
 	if k == nil {
 		var err error
-		if k, err = g.startInterpreter(x, r.GetDeadline(), r.GetDir()); err != nil {
+		if k, err = g.startInterpreter(x, r); err != nil {
 			return g.noInterpreter(k, err)
 		}
 		g.interpreter = k

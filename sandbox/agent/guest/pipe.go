@@ -39,9 +39,14 @@ func openTap(sink func([]byte)) (*tap, *os.File, error) {
 	if err := unix.SetNonblock(p[0], true); err != nil {
 		return nil, nil, err
 	}
-	t := &tap{file: os.NewFile(uintptr(p[0]), "out"), sink: sink, done: make(chan struct{})}
+	return tapFile(os.NewFile(uintptr(p[0]), "out"), sink), os.NewFile(uintptr(p[1]), "in"), nil
+}
+
+// tapFile taps the reading end of a pipe, which does not block.
+func tapFile(f *os.File, sink func([]byte)) *tap {
+	t := &tap{file: f, sink: sink, done: make(chan struct{})}
 	go t.run()
-	return t, os.NewFile(uintptr(p[1]), "in"), nil
+	return t
 }
 
 func (t *tap) run() {

@@ -30,7 +30,7 @@ func Run(ctx context.Context, c agent.Config) error {
 	}
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(40 << 20)
-	joins, folder := inherited(c)
+	joins, folder, forked := inherited(c)
 	g, err := newGuest(c, joins, folder)
 	if err != nil {
 		return err
@@ -39,11 +39,12 @@ func Run(ctx context.Context, c agent.Config) error {
 		return err
 	}
 	go g.reapChildren()
+	g.startEarly(forked)
 	return g.serve(ctx)
 }
 
 // inherited names the descriptors that the daemon passed.
-func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
+func inherited(c agent.Config) (joins []*os.File, folder *os.File, forked []*os.File) {
 	fd := uintptr(agent.FirstFD)
 	for range c.JoinFiles {
 		joins = append(joins, os.NewFile(fd, "join"))
@@ -53,10 +54,16 @@ func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
 		folder = os.NewFile(fd, "work")
 		fd++
 	}
+	if c.Forked {
+		for range agent.KernelFiles {
+			forked = append(forked, os.NewFile(fd, "kernel")) // in the poller, since the daemon made them so
+			fd++
+		}
+	}
 	for f := uintptr(agent.SocketFD); f < fd; f++ {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
-	return joins, folder
+	return joins, folder, forked
 }
 
 func (g *Guest) serve(ctx context.Context) error {

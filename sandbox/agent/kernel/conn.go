@@ -81,6 +81,10 @@ func (c *Conn) SendRun(id, code string) error {
 	if err != nil {
 		return err
 	}
+	return c.send(frame)
+}
+
+func (c *Conn) send(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.w.Write(frame); err != nil {
@@ -101,6 +105,10 @@ func (c *Conn) encode(id, code string) ([]byte, error) {
 	if err != nil {
 		return nil, &sandbox.Error{Op: "run", Kind: sandbox.Invalid, Detail: "the code cannot be encoded", Err: err}
 	}
+	return frameOf(body)
+}
+
+func frameOf(body []byte) ([]byte, error) {
 	if len(body) > MaxRun {
 		return nil, tooLarge()
 	}

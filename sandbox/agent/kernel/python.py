@@ -65,7 +65,10 @@ class _Control:
             self.descriptor = -1
 
     def receive(self):
-        """Return the id and the code of the next run, or None at the end."""
+        """Return the id and the code of the next run, or None at the end.
+
+        Without an id it is what a session has that took this kernel later.
+        """
         head = self._read(4)
         if head is None:
             return None
@@ -100,7 +103,9 @@ class _Control:
 
 
 def _decode(text):
-    """Read {"run":{"id":"…","code":"…"}}, always written in that order."""
+    """Read {"run":{"id":"…","code":"…"}}, always written in that order, or {"bind":"…"}."""
+    if text.startswith('{"bind":"'):
+        return None, scanstring(text, len('{"bind":"'), False)[0]
     identity, at = scanstring(text, len('{"run":{"id":"'), False)
     code, _ = scanstring(text, at + len(',"code":"'), False)
     return identity, code
@@ -187,6 +192,7 @@ class Kernel:
         self.loop = None
         self.displayed = set()  # figures that this cell has displayed itself
         self.quiet = False  # the warning of plt.show() is filtered
+        self.flush_c = None  # fflush, once C code can have printed
 
     # The frames of guarded and send are what _on_interrupt looks for.
 
@@ -256,8 +262,25 @@ class Kernel:
             message = self.control.receive()
             if message is None:
                 break
-            self.run(*message)
+            if message[0] is None:
+                self.bind(message[1])
+            else:
+                self.run(*message)
         self.attempt(self.flush)
+
+    def bind(self, settings):
+        """Take on a session's directory and variables."""
+        directory, *pairs = settings.split("\0")
+        done = {"id": "bind", "ok": True}
+        try:
+            for pair in pairs:
+                name, _, value = pair.partition("=")
+                os.environ[name] = value
+            if directory:
+                os.chdir(directory)
+        except (OSError, ValueError):
+            done["ok"] = False
+        self.send({"done": done})
 
     def idle(self):
         """Let the user's asyncio tasks go on until the agent speaks."""
@@ -463,8 +486,10 @@ class Kernel:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass
-        if "ctypes" in sys.modules:  # C code may have printed, too
-            sys.modules["ctypes"].CDLL(None).fflush(None)
+        if self.flush_c is None and "ctypes" in sys.modules:
+            self.flush_c = sys.modules["ctypes"].CDLL(None).fflush
+        if self.flush_c is not None:  # C code may have printed, too
+            self.flush_c(None)
 
     # Rich results.
 

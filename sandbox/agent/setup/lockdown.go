@@ -42,15 +42,7 @@ func lockDown(c agent.Config) error {
 }
 
 func setLimits(c agent.Config) error {
-	limits := map[int]uint64{
-		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
-		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
-		unix.RLIMIT_MSGQUEUE: 0, unix.RLIMIT_SIGPENDING: 1024, unix.RLIMIT_RTPRIO: 0, unix.RLIMIT_NICE: 0,
-	}
-	if c.Processes > 0 {
-		limits[unix.RLIMIT_NPROC] = c.Processes
-	}
-	for resource, limit := range limits {
+	for resource, limit := range limitsOf(c) {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
 			return err
@@ -61,6 +53,18 @@ func setLimits(c agent.Config) error {
 		}
 	}
 	return nil
+}
+
+func limitsOf(c agent.Config) map[int]uint64 {
+	limits := map[int]uint64{
+		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
+		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
+		unix.RLIMIT_MSGQUEUE: 0, unix.RLIMIT_SIGPENDING: 1024, unix.RLIMIT_RTPRIO: 0, unix.RLIMIT_NICE: 0,
+	}
+	if c.Processes > 0 {
+		limits[unix.RLIMIT_NPROC] = c.Processes
+	}
+	return limits
 }
 
 func dropBoundingSet() error {

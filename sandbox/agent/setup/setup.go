@@ -48,7 +48,7 @@ func buildWalls(c agent.Config) error {
 		{"host name", func() error { return unix.Sethostname([]byte(c.Hostname)) }},
 		{"loopback", loopbackUp},
 		{"volumes", shared.take},
-		{"root", func() error { return enterRoot(c.Root) }},
+		{"root", func() error { return enterRoot(c.Root, "/work") }},
 		{"volumes", func() error { return shared.attach(c) }},
 	}
 	for _, step := range steps {
@@ -69,8 +69,8 @@ func leaveCgroupNamespace(c agent.Config) error {
 	return unix.Unshare(unix.CLONE_NEWCGROUP)
 }
 
-// enterRoot makes the tree the root, and drops the old one.
-func enterRoot(root string) error {
+// enterRoot makes the tree the root, drops the old one, and goes to a directory.
+func enterRoot(root, dir string) error {
 	if err := unix.Chdir(root); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func enterRoot(root string) error {
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return err
 	}
-	return unix.Chdir("/work")
+	return unix.Chdir(dir)
 }
 
 // execGuest becomes the second stage, which finds its configuration again at
@@ -118,6 +118,9 @@ func closeOthers(c agent.Config) error {
 	first := agent.FirstFD + c.JoinFiles
 	if c.WorkFolder {
 		first++
+	}
+	if c.Forked {
+		first += agent.KernelFiles
 	}
 	return unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
