@@ -53,6 +53,9 @@ func NewClientOver(id sandbox.ID, service wire.AgentService) *Client {
 	return &Client{id: id, call: service}
 }
 
+// Rename gives the sandbox another id, before anything but Hello is asked.
+func (c *Client) Rename(id sandbox.ID) { c.id = id }
+
 // Close ends the connection, if there is one. The agent lives on.
 func (c *Client) Close() error {
 	if c.conn == nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type box struct {
 	exited  chan struct{}   // closed when PID 1 has been reaped
 	adopted bool            // an earlier daemon started it
 	pooled  bool            // it was made before its session was known
+	env     []string        // of the session
 	dead    chan struct{}   // closed with the death known
 
 	mu      sync.Mutex
@@ -134,6 +136,9 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	client, err := x.alive("start")
 	if err != nil {
 		return err
+	}
+	if len(x.env) > 0 {
+		e.Env = append(slices.Clip(x.env), e.Env...)
 	}
 	return x.doubt(client.Start(ctx, e))
 }
@@ -410,12 +415,13 @@ func (x *box) release(ctx context.Context) error {
 	if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := x.backend.records.remove(x.id); err != nil {
+	if err := x.backend.records.remove(x.record); err != nil {
 		return err
 	}
 	x.backend.uids.give(x.record.UID)
 	x.backend.mu.Lock()
 	delete(x.backend.boxes, x.id)
+	delete(x.backend.slots, x.record.Slot)
 	x.backend.mu.Unlock()
 	return nil
 }

@@ -122,4 +122,4 @@ func short(folder *os.File, path string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path))
 }
 
-func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), string(x.id)) }
+func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), x.record.slot()) }

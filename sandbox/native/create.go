@@ -31,7 +31,17 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err := b.usable(spec.Template); err != nil {
 		return nil, err
 	}
-	return b.create(ctx, id, spec)
+	if x := b.takeReady(id, spec); x != nil {
+		return x, nil
+	}
+	if b.pool != nil {
+		defer b.pool.Foreground()()
+	}
+	x, err := b.create(ctx, id, spec, false)
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // permitted refuses sandboxes with fewer limits than promised, unless the
@@ -63,29 +73,35 @@ func (b *Backend) usable(t sandbox.Template) error {
 }
 
 // create makes a sandbox in steps, and takes back all of them when one fails.
-func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (_ sandbox.Sandbox, err error) {
-	x, err := b.newBox(id, spec)
+// pooled: it is to be ready for a session that is not known yet.
+func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec, pooled bool) (x *box, err error) {
+	x, err = b.newBox(id, spec)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
+	x.pooled = pooled
 	defer func() {
 		if err != nil {
 			err = createError(id, err)
 			b.bury(ctx, x)
+			x = nil
 		}
 	}()
 	if err := b.records.write(x.record); err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := x.makeCgroup(spec.Flavor); err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := x.begin(ctx); err != nil {
-		return nil, err
+		return x, err
 	}
 	x.record.State = "ready"
+	if pooled {
+		x.record.State = "pooled"
+	}
 	if err := b.records.write(x.record); err != nil {
-		return nil, err
+		return x, err
 	}
 	return x, nil
 }
@@ -153,10 +169,10 @@ func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
 		return nil, err
 	}
 	x := &box{
-		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
+		backend: b, id: id, spec: spec, env: spec.Env, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 		record: record{
 			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, Memory: spec.Flavor.MemoryMB, Disk: spec.Flavor.DiskMB, UID: uid,
-			State: "creating", Boot: bootID(), Secret: secret, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
+			State: "creating", Boot: bootID(), Secret: secret, Env: spec.Env, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
 		},
 	}
 	b.mu.Lock()
@@ -170,10 +186,12 @@ func (x *box) makeCgroup(f sandbox.Flavor) error {
 		return nil
 	}
 	var err error
-	x.cgroup, err = x.backend.cgroups.Create(string(x.id), cgroup.Limits{
-		MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID,
-	})
+	x.cgroup, err = x.backend.cgroups.Create(x.record.slot(), x.limits(f))
 	return err
+}
+
+func (x *box) limits(f sandbox.Flavor) cgroup.Limits {
+	return cgroup.Limits{MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID}
 }
 
 // launch starts the agent and waits until it serves. Where there is a zygote it

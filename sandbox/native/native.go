@@ -19,6 +19,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
 	"github.com/sandwarden/sandwarden/sandbox/native/filter"
+	"github.com/sandwarden/sandwarden/sandbox/native/pool"
 )
 
 // Name is the technique's name in the configuration.
@@ -57,6 +58,11 @@ type Options struct {
 	// in which those of sandboxes are made, such as a slice of systemd. Empty
 	// is the highest place that is the daemon's to use.
 	CgroupParent string
+	// PoolMin and PoolMax are how many ready sandboxes there are for each template;
+	// without PoolMin there are none.
+	PoolMin, PoolMax int
+	// PoolShare is how much of the host's memory they may take, in percent.
+	PoolShare int
 	// Preimport are Python modules that zygotes load beside their standard set.
 	Preimport []string
 	// ZygoteForks is after how many forks a zygote is replaced; without it there
@@ -104,11 +110,15 @@ type Backend struct {
 
 	nurseries    map[string]*nursery // by template; none where no kernel can be forked
 
+	pool         *pool.Pool[poolKey, *box] // nil without
+	namer        *namer
+
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
 
 	mu      sync.Mutex
 	boxes   map[sandbox.ID]*box
+	slots   map[sandbox.ID]bool // that differ from the ids of their sandboxes
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
 }
 
@@ -123,10 +133,11 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
+	b.claimSlots()
 	for _, dir := range []string{b.records.dir, b.socketDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
@@ -145,6 +156,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	} else {
 		b.watchOrphans(ctx)
 		b.openNurseries(ctx)
+		b.openPool()
 	}
 	return b, nil
 }
@@ -176,6 +188,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 		b.enforced = append(b.enforced, "uid")
 	}
 	if b.nest, err = newNest(b.opts.RuntimeDir); err != nil {
+		return err
+	}
+	if b.namer, err = newNamer(); err != nil {
 		return err
 	}
 	if err := b.pinVolumes(); err != nil {
@@ -238,7 +253,9 @@ func (b *Backend) List(context.Context) ([]sandbox.ID, error) {
 	}
 	ids := make([]sandbox.ID, 0, len(all))
 	for _, r := range all {
-		ids = append(ids, r.ID)
+		if r.State != "pooled" {
+			ids = append(ids, r.ID)
+		}
 	}
 	return ids, nil
 }
@@ -258,8 +275,15 @@ func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemo
 
 // Close implements [sandbox.Backend].
 func (b *Backend) Close(ctx context.Context) error {
+	var err error
+	if b.pool != nil {
+		err = b.pool.Close(ctx)
+	}
 	close(b.closing)
-	err := b.settle(ctx)
+	err = errors.Join(err, b.settle(ctx))
+	if b.namer != nil {
+		b.namer.close()
+	}
 	if b.nest != nil {
 		b.nest.close()
 	}

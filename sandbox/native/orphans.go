@@ -60,9 +60,17 @@ func (b *Backend) endOrphans(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// claims reports whether a sandbox, or what is so named on the host, is somebody's.
 func (b *Backend) claims(id sandbox.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.boxes[id]
-	return ok || b.claimed[id]
+	return ok || b.claimed[id] || b.slots[id]
+}
+
+// leaveSlot says that nothing of that name is on the host any more.
+func (b *Backend) leaveSlot(slot sandbox.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.slots, slot)
 }

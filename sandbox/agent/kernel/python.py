@@ -2,7 +2,7 @@
 
 The agent starts this file with its end of a socket as descriptor 3, and speaks
 frames over it: four bytes of length, big-endian, then JSON. A zygote imports
-it instead, calls prepare() once, and serve(descriptor) in each child that it
+it instead, and calls serve(descriptor) in each child that it
 forks. Python 3.9 or later. Imports stay few, as each session pays for them in
 time and memory: json, signal and linecache would cost more than a megabyte.
 """
@@ -646,18 +646,6 @@ def _representations(value):
             data = data[0]
         if isinstance(data, (str, bytes)):
             yield mime, data
-
-
-def prepare():
-    """Load what cells will need, in a zygote, before it forks."""
-    import asyncio
-    import binascii
-    import linecache
-    import select
-    import traceback
-    import warnings
-
-    return asyncio, binascii, linecache, select, traceback, warnings
 
 
 def serve(descriptor):

@@ -43,16 +43,16 @@ _PIDFD_OPEN = 434
 _LOCKED = b"locked"
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # execute, write, read, truncate
 
-# What programs of agents import most, and what loads fast.
+# What programs of agents import most, as far as it loads few pages: each costs
+# time at every fork. asyncio and what needs OpenSSL double that.
 _STANDARD = (
-    "abc argparse array asyncio base64 bisect calendar cmath codecs collections contextlib copy csv "
-    "dataclasses datetime decimal enum fractions functools glob hashlib heapq html inspect io itertools json "
-    "linecache logging math operator os pathlib pickle platform pprint queue random re secrets select shlex "
-    "shutil signal socket statistics string struct subprocess sys tempfile textwrap threading time timeit "
-    "traceback types typing unicodedata urllib.parse uuid warnings weakref zlib"
+    "base64 bisect collections contextlib copy csv dataclasses datetime decimal enum functools glob heapq io "
+    "itertools json linecache math operator os pathlib random re shutil signal statistics string struct "
+    "subprocess sys tempfile textwrap threading time traceback types typing urllib.parse uuid warnings zlib"
 ).split()
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork
 
 
 def _check(result, what):
@@ -234,14 +234,10 @@ class Zygote:
     def fork_middle(self, init):
         """Fork a child in the pid namespace of a process."""
         _check(_libc.setns(init, _NEW_PID), "setns of the pid namespace")
-        try:
-            child = os.fork()
-        except OSError:
-            self.leave()
-            raise
+        child = _fork()
         if child:
             self.leave()
-        return child
+        return _check(child, "fork")
 
     def leave(self):
         """Have further children in our own pid namespace again, or none."""
@@ -283,7 +279,6 @@ def _reseed():
 def _main():
     _prctl(_SET_DUMPABLE, 0)  # nobody inside may trace what forks from us before it is locked down
     driver = _load_driver()
-    driver.prepare()
     zygote = Zygote()
     zygote.begin()
     zygote.serve()

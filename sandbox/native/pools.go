@@ -1,0 +1,83 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"crypto/rand"
+	"runtime"
+	"strings"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/native/pool"
+)
+
+// poolKey is what the ready sandboxes of one pool have in common: all that shapes
+// their mounts, of which only the template differs within one daemon.
+type poolKey struct{ template string }
+
+// readyBytes is what a ready sandbox may take of the host's memory, roughly: that
+// of an interpreter which was not forked.
+const readyBytes = 16 << 20
+
+// openPool begins to make sandboxes ready, if the options ask for it.
+func (b *Backend) openPool() {
+	if b.opts.PoolMin <= 0 {
+		return
+	}
+	var warm []poolKey
+	for _, status := range b.templates {
+		if status.Err == nil {
+			warm = append(warm, poolKey{status.Template.Name})
+		}
+	}
+	total, _ := b.HostMemory()
+	b.pool = pool.New(pool.Options[poolKey, *box]{
+		Make: b.makeReady, Discard: b.discardReady, Alive: (*box).isAlive,
+		Min: b.opts.PoolMin, Max: max(b.opts.PoolMax, b.opts.PoolMin), Total: max(int(total/100*int64(b.opts.PoolShare)/readyBytes), len(warm)),
+		Parallel: runtime.NumCPU(), Warm: warm, Logger: b.opts.Logger,
+	})
+}
+
+// makeReady makes a sandbox that waits for its session.
+func (b *Backend) makeReady(ctx context.Context, key poolKey) (*box, error) {
+	slot := sandbox.ID("pool-" + strings.ToLower(rand.Text()))
+	return b.create(ctx, slot, sandbox.Spec{Template: b.template(key.template), Flavor: sandbox.Flavors()[0]}, true)
+}
+
+func (b *Backend) template(name string) sandbox.Template {
+	for _, status := range b.templates {
+		if status.Template.Name == name {
+			return status.Template
+		}
+	}
+	return sandbox.Template{}
+}
+
+func (b *Backend) discardReady(x *box) { b.bury(context.Background(), x) }
+
+func (x *box) isAlive() bool {
+	select {
+	case <-x.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// takeReady returns a ready sandbox as that of a session, or nil.
+func (b *Backend) takeReady(id sandbox.ID, spec sandbox.Spec) *box {
+	if b.pool == nil {
+		return nil
+	}
+	x, ok := b.pool.Take(poolKey{spec.Template.Name})
+	if !ok {
+		return nil
+	}
+	if err := x.bind(id, spec); err != nil {
+		b.opts.Logger.Warn("a ready sandbox could not be given to its session", "sandbox", string(id), "err", err)
+		go b.discardReady(x)
+		return nil
+	}
+	return x
+}
