@@ -41,6 +41,7 @@ func (b *Backend) openPool() {
 
 // makeReady makes a sandbox that waits for its session.
 func (b *Backend) makeReady(ctx context.Context, key poolKey) (*box, error) {
+	b.nurseries[key.template].await(ctx)
 	slot := sandbox.ID("pool-" + strings.ToLower(rand.Text()))
 	return b.create(ctx, slot, sandbox.Spec{Template: b.template(key.template), Flavor: sandbox.Flavors()[0]}, true)
 }

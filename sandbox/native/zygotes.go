@@ -21,6 +21,7 @@ type nursery struct {
 	forks  int // after which a zygote is replaced
 	logger *slog.Logger
 	worn   chan struct{} // has a token when the zygote is to be replaced
+	tried  chan struct{} // closed when the first has started, or failed to
 
 	mu      sync.Mutex // held during a fork: a zygote does one thing at a time
 	current *zygote    // nil when there is none
@@ -64,9 +65,8 @@ func (b *Backend) background(ctx context.Context, f func(context.Context)) {
 // errNoZygote says that there is none now.
 var errNoZygote = errors.New("there is no zygote")
 
-// newNursery keeps a zygote until ctx ends, which run tells of by its return.
 func newNursery(start func(context.Context) (*zygote, error), forks int, logger *slog.Logger) *nursery {
-	return &nursery{start: start, forks: forks, logger: logger, worn: make(chan struct{}, 1)}
+	return &nursery{start: start, forks: forks, logger: logger, worn: make(chan struct{}, 1), tried: make(chan struct{})}
 }
 
 // ready reports whether there is a zygote. There may be none a moment later.
@@ -77,6 +77,17 @@ func (n *nursery) ready() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.current != nil
+}
+
+// await waits until the first zygote is ready, or was tried in vain.
+func (n *nursery) await(ctx context.Context) {
+	if n == nil {
+		return
+	}
+	select {
+	case <-n.tried:
+	case <-ctx.Done():
+	}
 }
 
 // fork forks a kernel, or says why there is none. See [zygote.fork].
@@ -110,10 +121,13 @@ func (n *nursery) replace() {
 // run starts zygotes until ctx ends. After a failure it waits, longer each time.
 func (n *nursery) run(ctx context.Context, t sandbox.Template) {
 	const first, most = time.Second, time.Minute
+	tried := sync.OnceFunc(func() { close(n.tried) })
+	defer tried()
 	for pause := first; ctx.Err() == nil; {
 		began := time.Now()
 		z, err := n.start(ctx)
 		if err != nil {
+			tried()
 			if ctx.Err() == nil {
 				n.logger.Warn("a zygote does not start; sandboxes start their interpreters without", "template", t.Name, "err", err, "retry", pause)
 			}
@@ -125,6 +139,7 @@ func (n *nursery) run(ctx context.Context, t sandbox.Template) {
 			n.logger.Warn("a module cannot be loaded before sandboxes begin", "template", t.Name, "module", module, "err", why)
 		}
 		n.put(z)
+		tried()
 		select {
 		case <-n.worn:
 		case <-z.gone:
