@@ -108,10 +108,10 @@ type Backend struct {
 	interpreters map[string]string // by template
 	foreign      bool              // sandboxes have ids of a user namespace over which the next daemon has no rights
 
-	nurseries    map[string]*nursery // by template; none where no kernel can be forked
+	nurseries map[string]*nursery // by template; none where no kernel can be forked
 
-	pool         *pool.Pool[poolKey, *box] // nil without
-	namer        *namer
+	pool  *pool.Pool[poolKey, *box] // nil without
+	namer *namer
 
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes

@@ -38,8 +38,8 @@ type record struct {
 	Boot     string     `json:"boot"`              // id of the boot
 	Secret   []byte     `json:"secret"`
 	Env      []string   `json:"env,omitempty"` // of the session, that the agent is told with each execution
-	Agent    string     `json:"agent"`    // hash of its program
-	Protocol int        `json:"protocol"` // its version
+	Agent    string     `json:"agent"`         // hash of its program
+	Protocol int        `json:"protocol"`      // its version
 	Created  time.Time  `json:"created"`
 }
 

@@ -31,6 +31,7 @@ const (
 // sandboxes. It belongs to one template and ends with its socket. It does one
 // thing at a time, as its owner has to.
 type zygote struct {
+	pid     int
 	process *os.File // to be signalled and waited for
 	conn    *net.UnixConn
 	gone    chan struct{} // closed when it has ended
@@ -90,22 +91,21 @@ func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) er
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS},
 	}
 	program := fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD)
-	pid, err := b.nest.start(program, []string{"sandwarden-agent", setup.ZygoteWord}, attr)
-	if err != nil {
+	if z.pid, err = b.nest.start(program, []string{"sandwarden-agent", setup.ZygoteWord}, attr); err != nil {
 		return fmt.Errorf("start a zygote: %w", err)
 	}
 	_ = unix.SetNonblock(pidfd, true) // so that it can be polled
 	z.process = os.NewFile(uintptr(pidfd), "zygote")
-	go z.watch(pid)
+	go z.watch()
 	return nil
 }
 
 // watch waits for the end of the process and reaps it.
-func (z *zygote) watch(pid int) {
+func (z *zygote) watch() {
 	defer close(z.gone)
 	waitFor(z.process)
 	for {
-		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Wait4(z.pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}

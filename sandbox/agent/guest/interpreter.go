@@ -5,7 +5,6 @@ package guest
 import (
 	"errors"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -90,7 +89,7 @@ func (g *Guest) startInterpreter(first *execution, r *wire.StartRequest) (*inter
 	argv, env := kernel.Command(g.config.Kernel.Language, g.config.Kernel.Interpreter, g.config.Kernel.Driver)
 	k.group = g.groups.make()
 	k.pid, k.ended, err = g.children.start(program{
-		path: argv[0], argv: argv, env: slices.Concat(env, g.config.Env, r.GetEnv()),
+		path: argv[0], argv: argv, env: environment(env, g.config.Env, r.GetEnv()),
 		dir: workDir(r.GetDir()), files: files, group: k.group,
 	})
 	if err != nil {

@@ -283,6 +283,7 @@ def _main():
     zygote.begin()
     zygote.serve()
     _reseed()
+    del sys.modules[driver.__name__]  # it is not there in a kernel that was started
     return driver
 
 
