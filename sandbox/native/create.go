@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 )
@@ -249,16 +250,16 @@ func (x *box) startWith(ctx context.Context, config []byte, files []*os.File) er
 }
 
 // config is the agent's, with what it is given.
-func (x *box) config(g *gifts) agent.Config {
+func (x *box) config(g *gifts) boot.Config {
 	c := x.backend.agentConfig(x.spec.Template)
 	c.Hostname = hostname(x.spec.Session)
 	c.UID, c.GID, c.Secret = x.record.UID, x.record.UID, x.record.Secret
 	c.DiskBytes, c.Inodes = int64(x.spec.Flavor.DiskMB)<<20, x.spec.Flavor.Inodes
 	c.JoinFiles, c.WorkFolder = len(g.joins), g.folder != nil
 	if len(g.joins) > 0 {
-		c.JoinMode = agent.JoinThread
+		c.JoinMode = boot.JoinThread
 		if x.backend.cgroups.Version() == 2 {
-			c.JoinMode = agent.JoinSelf
+			c.JoinMode = boot.JoinSelf
 		}
 	}
 	c.Forked, c.Prestart = g.kernel != nil, x.pooled
@@ -266,12 +267,12 @@ func (x *box) config(g *gifts) agent.Config {
 }
 
 // agentConfig is what the agents of all sandboxes of a template have in common.
-func (b *Backend) agentConfig(t sandbox.Template) agent.Config {
-	return agent.Config{
+func (b *Backend) agentConfig(t sandbox.Template) boot.Config {
+	return boot.Config{
 		Root: b.treePath(t.Name), Filter: b.filter, ShmBytes: 64 << 20,
 		UserNS: mappedIDs() < allIDs, Processes: b.processes(), Grace: b.opts.OrphanGrace, RingBytes: 1 << 20,
 		Env: baseEnv(), Volumes: b.agentVolumes(),
-		Kernel: agent.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
+		Kernel: boot.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
 	}
 }
 
@@ -291,7 +292,7 @@ func (b *Backend) processes() uint64 {
 }
 
 // startAgent starts the agent's first stage in new namespaces. files become
-// its descriptors from agent.ConfigFD on.
+// its descriptors from boot.ConfigFD on.
 func (x *box) startAgent(files []*os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -310,7 +311,7 @@ func (x *box) startAgent(files []*os.File) error {
 			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET,
 		},
 	}
-	pid, err := x.backend.nest.start(fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD), []string{"sandwarden-agent"}, attr)
+	pid, err := x.backend.nest.start(x.backend.init, []string{"sandwarden-agent"}, attr)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // kernelEnds are the files of a kernel that is forked: the control socket, stdout
@@ -27,7 +27,7 @@ func openKernelEnds() (*kernelEnds, error) {
 	k.add(sockets)
 	// So the agent learns from the kernel of the host who speaks first.
 	err = unix.SetsockoptInt(sockets[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
-	for len(k.agent) < agent.KernelFiles && err == nil {
+	for len(k.agent) < boot.KernelFiles && err == nil {
 		var pipe [2]int
 		if err = unix.Pipe2(pipe[:], unix.O_CLOEXEC); err == nil {
 			k.add(pipe)

@@ -95,6 +95,7 @@ type Backend struct {
 	nest    *nest
 	cgroups *cgroup.Host // nil where there are none
 	program *os.File     // the agent, in a sealed memory file
+	init    *os.File     // the program that becomes it, likewise
 	hash    string       // of the agent
 	filter  []byte
 	records records
@@ -223,7 +224,14 @@ func (b *Backend) loadAgent() error {
 		return err
 	}
 	b.hash = agent.Hash(program)
-	b.program, err = sealed("sandwarden-agent", program)
+	if b.program, err = sealed("sandwarden-agent", agentLowest, program); err != nil {
+		return err
+	}
+	first, err := embedded.Init()
+	if err != nil {
+		return err
+	}
+	b.init, err = sealed("sandwarden-init", initLowest, first)
 	return err
 }
 
@@ -287,8 +295,10 @@ func (b *Backend) Close(ctx context.Context) error {
 	if b.nest != nil {
 		b.nest.close()
 	}
-	if b.program != nil {
-		err = errors.Join(err, b.program.Close())
+	for _, program := range []*os.File{b.program, b.init} {
+		if program != nil {
+			err = errors.Join(err, program.Close())
+		}
 	}
 	if b.cgroups != nil {
 		err = errors.Join(err, b.cgroups.Close())

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
@@ -64,14 +64,12 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 // execZygote starts the process, in a mount and a network namespace of its own.
 func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
 	name, _, _ := kernel.Zygote(t.Language)
-	config, err := agent.Config{
-		Root: b.treePath(t.Name), Env: baseEnv(),
-		Kernel: agent.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: "/" + driverDir + "/" + name},
-	}.Encode()
+	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
+	config, err := boot.Config{Root: b.treePath(t.Name), Env: append(env, baseEnv()...), Zygote: argv}.Encode()
 	if err != nil {
 		return err
 	}
-	settings, err := sealed("zygote", config)
+	settings, err := sealed("zygote", 0, config)
 	if err != nil {
 		return err
 	}
@@ -90,8 +88,7 @@ func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) er
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS},
 	}
-	program := fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD)
-	if z.pid, err = b.nest.start(program, []string{"sandwarden-agent", setup.ZygoteWord}, attr); err != nil {
+	if z.pid, err = b.nest.start(b.init, []string{"sandwarden-agent", setup.ZygoteWord}, attr); err != nil {
 		return fmt.Errorf("start a zygote: %w", err)
 	}
 	_ = unix.SetNonblock(pidfd, true) // so that it can be polled

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -24,7 +24,7 @@ const (
 // A Guest is the agent's state. Its methods may be called from many
 // goroutines.
 type Guest struct {
-	config   agent.Config
+	config   boot.Config
 	out      *ring
 	children *children
 	groups   *groups
@@ -48,7 +48,7 @@ var (
 	errUnknown = errors.New("no such execution, or no stdin")
 )
 
-func newGuest(c agent.Config, joins []*os.File, folder *os.File) (*Guest, error) {
+func newGuest(c boot.Config, joins []*os.File, folder *os.File) (*Guest, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err

@@ -15,16 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
 // greetLimit is how long a new connection may take to show the secret.
 const greetLimit = 10 * time.Second
 
-// Run is the agent's second stage: it serves until its daemon has stayed away
+// Run is PID 1 behind the walls: it serves until its daemon has stayed away
 // for the grace. It returns only with the reason for which it ended; the end
 // of PID 1 is the end of the sandbox.
-func Run(ctx context.Context, c agent.Config) error {
+func Run(ctx context.Context, c boot.Config) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err // exec has set it back; without it the tenant could trace us
 	}
@@ -44,8 +45,8 @@ func Run(ctx context.Context, c agent.Config) error {
 }
 
 // inherited names the descriptors that the daemon passed.
-func inherited(c agent.Config) (joins []*os.File, folder *os.File, forked []*os.File) {
-	fd := uintptr(agent.FirstFD)
+func inherited(c boot.Config) (joins []*os.File, folder *os.File, forked []*os.File) {
+	fd := uintptr(boot.FirstFD)
 	for range c.JoinFiles {
 		joins = append(joins, os.NewFile(fd, "join"))
 		fd++
@@ -55,12 +56,12 @@ func inherited(c agent.Config) (joins []*os.File, folder *os.File, forked []*os.
 		fd++
 	}
 	if c.Forked {
-		for range agent.KernelFiles {
+		for range boot.KernelFiles {
 			forked = append(forked, os.NewFile(fd, "kernel")) // in the poller, since the daemon made them so
 			fd++
 		}
 	}
-	for f := uintptr(agent.SocketFD); f < fd; f++ {
+	for f := uintptr(boot.SocketFD); f < fd; f++ {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
 	return joins, folder, forked
@@ -77,8 +78,8 @@ func (g *Guest) serve(ctx context.Context) error {
 		return err
 	}
 	wire.RegisterAgentService(server, service{g})
-	ready := os.NewFile(agent.ReadyFD, "ready")
-	if _, err := ready.WriteString(agent.ReadyWord); err != nil {
+	ready := os.NewFile(boot.ReadyFD, "ready")
+	if _, err := ready.WriteString(boot.ReadyWord); err != nil {
 		return err
 	}
 	_ = ready.Close()
@@ -95,10 +96,10 @@ func (g *Guest) serve(ctx context.Context) error {
 // listen makes the daemon's bound socket a listening one. We do it, not the
 // daemon, so that SO_PEERCRED at the other end names us.
 func listen() (net.Listener, error) {
-	if err := unix.Listen(agent.SocketFD, 8); err != nil {
+	if err := unix.Listen(boot.SocketFD, 8); err != nil {
 		return nil, err
 	}
-	f := os.NewFile(agent.SocketFD, "socket")
+	f := os.NewFile(boot.SocketFD, "socket")
 	defer func() { _ = f.Close() }() // FileListener has its own copy
 	return net.FileListener(f)
 }

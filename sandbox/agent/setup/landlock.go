@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // landlock lets this thread read everything that the root shows, and write only
@@ -18,7 +18,7 @@ import (
 //
 // The raw calls are used because only this thread passes the exec; a library
 // would change all threads.
-func landlock(volumes []agent.Volume) error {
+func landlock(volumes []boot.Volume) error {
 	handled := handledRights()
 	if handled == 0 {
 		return nil // see above
@@ -30,7 +30,7 @@ func landlock(volumes []agent.Volume) error {
 	}
 	defer func() { _ = unix.Close(int(fd)) }()
 	rules := allowed(handled, volumes)
-	for fd := agent.FirstFD; fd < agent.FirstFD+8; fd++ { // the agent's own cgroup folder; nobody else can reach it
+	for fd := boot.FirstFD; fd < boot.FirstFD+8; fd++ { // the agent's own cgroup folder; nobody else can reach it
 		rules[fmt.Sprintf("/proc/self/fd/%d", fd)] = handled
 	}
 	for path, rights := range rules {
@@ -66,7 +66,7 @@ func rightsOf(abi int) uint64 {
 }
 
 // allowed says what may be done where.
-func allowed(handled uint64, volumes []agent.Volume) map[string]uint64 {
+func allowed(handled uint64, volumes []boot.Volume) map[string]uint64 {
 	const read = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	const write = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	rules := map[string]uint64{

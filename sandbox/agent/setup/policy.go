@@ -5,13 +5,13 @@ package setup
 import (
 	"encoding/json"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // Policy returns how the tenant's processes are locked down, as a zygote reads
 // it: what lockDown does to the agent, and so to all that it starts. preimport
 // are the modules that the zygote loads beside its own.
-func Policy(c agent.Config, preimport []string) ([]byte, error) {
+func Policy(c boot.Config, preimport []string) ([]byte, error) {
 	handled := handledRights()
 	p := struct {
 		Filter         []byte      `json:"filter"`

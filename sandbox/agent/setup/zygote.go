@@ -12,16 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
-	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
-// ZygoteWord is the first argument of the agent's program when it is to become a
-// zygote: an interpreter with rights, in a template's tree, that forks kernels.
+// ZygoteWord is the first argument of the program that builds walls when it is to
+// become a zygote: an interpreter with rights, in a template's tree, that forks kernels.
 const ZygoteWord = "zygote"
 
 // zygoteControl is the descriptor at which a zygote looks for its control socket,
-// which comes at [agent.SocketFD].
+// which comes at [boot.SocketFD].
 const zygoteControl = 3
 
 // zygoteRights are what a zygote needs to enter a sandbox and to lock a kernel
@@ -34,7 +33,7 @@ var zygoteRights = []int{ //nolint:gochecknoglobals // a table
 // RunZygote enters the tree that c names, with no /proc and nothing that can be
 // written, and becomes the interpreter that c names
 // there, with the program that forks. It returns only when something failed.
-func RunZygote(c agent.Config) error {
+func RunZygote(c boot.Config) error {
 	runtime.LockOSThread()
 	steps := []struct {
 		what string
@@ -44,7 +43,7 @@ func RunZygote(c agent.Config) error {
 		{"root", func() error { return enterRoot(c.Root, "/") }},
 		{"bounding set", dropOtherRights},
 		{"no new privileges", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-		{"control", func() error { return unix.Dup3(agent.SocketFD, zygoteControl, 0) }},
+		{"control", func() error { return unix.Dup3(boot.SocketFD, zygoteControl, 0) }},
 		{"descriptors", func() error { return unix.CloseRange(zygoteControl+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }},
 	}
 	for _, step := range steps {
@@ -52,8 +51,7 @@ func RunZygote(c agent.Config) error {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
-	argv, env := kernel.Command(c.Kernel.Language, c.Kernel.Interpreter, c.Kernel.Driver)
-	return os.NewSyscallError("execve", syscall.Exec(argv[0], argv, append(env, c.Env...)))
+	return os.NewSyscallError("execve", syscall.Exec(c.Zygote[0], c.Zygote, c.Env))
 }
 
 func dropOtherRights() error {
