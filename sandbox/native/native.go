@@ -57,7 +57,24 @@ type Options struct {
 	// in which those of sandboxes are made, such as a slice of systemd. Empty
 	// is the highest place that is the daemon's to use.
 	CgroupParent string
-	Logger       *slog.Logger // discards when nil
+	// PoolMin is how many sandboxes of each template are ready from the start;
+	// zero keeps none ready, and then PoolMax and PoolShare say nothing.
+	PoolMin int
+	// PoolMax is how many of one kind are ready at most, when many are asked for.
+	PoolMax int
+	// PoolShare is how much of the host's memory all ready sandboxes together
+	// may take, in percent.
+	PoolShare int
+	// NoZygote starts an interpreter for each Python kernel, instead of forking
+	// it from one that is loaded.
+	NoZygote bool
+	// Preimport are modules that zygotes import besides the standard set, as
+	// dotted names.
+	Preimport []string
+	// ZygoteForks is how many kernels a zygote forks before another takes its
+	// place; with zero there are no zygotes.
+	ZygoteForks int
+	Logger      *slog.Logger // discards when nil
 }
 
 func (o Options) withDefaults() Options {
