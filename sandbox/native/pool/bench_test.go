@@ -12,7 +12,7 @@ import (
 // included.
 func BenchmarkTake(b *testing.B) {
 	const most = 4096
-	p := pool.New(pool.Options[string, int]{
+	p := pool.New(b.Context(), pool.Options[string, int]{
 		Make:    func(context.Context, string) (int, error) { return 1, nil },
 		Discard: func(int) {}, Alive: func(int) bool { return true },
 		Min: most, Max: most, Warm: []string{"key"},
@@ -25,7 +25,7 @@ func BenchmarkTake(b *testing.B) {
 	filled := func() {
 		b.StopTimer()
 		for p.Stats()[0].Ready < most {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // the clock stands
+			time.Sleep(time.Millisecond)
 		}
 		b.StartTimer()
 	}
@@ -40,7 +40,7 @@ func BenchmarkTake(b *testing.B) {
 
 // What one pays who finds nothing.
 func BenchmarkTake_Miss(b *testing.B) {
-	p := pool.New(pool.Options[string, int]{
+	p := pool.New(b.Context(), pool.Options[string, int]{
 		Make:    func(ctx context.Context, _ string) (int, error) { <-ctx.Done(); return 0, ctx.Err() },
 		Discard: func(int) {}, Alive: func(int) bool { return true },
 		Min: 4, Max: 64, Limit: time.Hour,

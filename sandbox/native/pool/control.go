@@ -15,12 +15,18 @@ const (
 // nothing of it is left.
 func (p *Pool[K, T]) control(ctx context.Context) {
 	defer close(p.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	closing := p.closing
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
 		select {
+		case <-closing:
+			cancel() // all that is being made
+			closing = nil
 		case <-p.wake:
 		case <-next.C:
 		case <-sweep.C:

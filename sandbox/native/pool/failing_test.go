@@ -51,7 +51,7 @@ func TestPool_BacksOffAndSaysSoOnceAStep(t *testing.T) {
 		said := &lines{}
 		o := f.options()
 		o.Logger = slog.New(said)
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		after(time.Second)
 		// Two at once, of which one is a step; then after 0.1, 0.2 and 0.4 s one each.
@@ -84,7 +84,7 @@ func TestPool_OneFailingKeyDoesNotHinderOthers(t *testing.T) {
 			}
 			return f.make(ctx, key)
 		}
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		f.take(p, "good")
 		after(50 * time.Millisecond)

@@ -2,8 +2,8 @@ package pool_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,7 +16,7 @@ import (
 // discarded, once, and there are never more of them or of makings than allowed.
 func TestPool_NeverLosesAThing(t *testing.T) {
 	for seed := range uint64(40) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { misuse(t, seed) })
 		})
 	}
@@ -25,16 +25,16 @@ func TestPool_NeverLosesAThing(t *testing.T) {
 // misuse does a thousand random things with a pool, four side by side.
 func misuse(t *testing.T, seed uint64) {
 	t.Helper()
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(seed, 0))
 	f := &factory{took: time.Duration(random.IntN(200)) * time.Millisecond, ending: time.Duration(random.IntN(50)) * time.Millisecond}
-	failures := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same each time
+	failures := rand.New(rand.NewPCG(seed, 1))
 	f.fails = func() bool { return failures.IntN(4) == 0 }
 	o := f.options()
 	o.Min, o.Max, o.Total, o.Parallel, o.MaxKeys = random.IntN(4), 1+random.IntN(20), 1+random.IntN(30), 1+random.IntN(6), 1+random.IntN(4)
-	p := pool.New(o)
+	p := pool.New(t.Context(), o)
 	var users sync.WaitGroup
 	for user := range uint64(4) {
-		users.Go(func() { misuser(f, p, rand.New(rand.NewPCG(seed, 2+user))) }) //nolint:gosec // the same each time
+		users.Go(func() { misuser(f, p, rand.New(rand.NewPCG(seed, 2+user))) })
 	}
 	if seed%2 == 0 { // else it is closed in the midst of it
 		users.Wait()
@@ -90,7 +90,7 @@ func TestPool_ManyTakers(t *testing.T) {
 	f := &factory{}
 	o := f.options()
 	o.Total = 12
-	p := pool.New(o)
+	p := pool.New(t.Context(), o)
 	var users sync.WaitGroup
 	for user := range 8 {
 		users.Go(func() {

@@ -74,10 +74,10 @@ func (o Options[K, T]) withDefaults() Options[K, T] {
 // A Pool keeps ready things of type T by keys of type K. Its methods may be
 // called from many goroutines.
 type Pool[K comparable, T any] struct {
-	opts   Options[K, T]
-	wake   chan struct{} // of one: there is something to decide
-	cancel func()        // of all that is being made
-	done   chan struct{} // closed when nothing is left
+	opts    Options[K, T]
+	wake    chan struct{} // of one: there is something to decide
+	closing chan struct{} // closed by Close
+	done    chan struct{} // closed when nothing is left
 
 	mu         sync.Mutex
 	closed     bool
@@ -113,11 +113,10 @@ type item[T any] struct {
 	thing  T
 }
 
-// New returns a pool and begins to fill it. Close ends it.
-func New[K comparable, T any](opts Options[K, T]) *Pool[K, T] {
-	ctx, cancel := context.WithCancel(context.Background())
+// New returns a pool and begins to fill it. Close ends it, and not ctx.
+func New[K comparable, T any](ctx context.Context, opts Options[K, T]) *Pool[K, T] {
 	p := &Pool[K, T]{
-		opts: opts.withDefaults(), wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+		opts: opts.withDefaults(), wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 		shelves: map[K]*shelf[K, T]{},
 	}
 	now := time.Now()
@@ -126,7 +125,7 @@ func New[K comparable, T any](opts Options[K, T]) *Pool[K, T] {
 			p.learn(key, now).warm = true
 		}
 	}
-	go p.control(ctx) // ends after Close
+	go p.control(context.WithoutCancel(ctx)) // ends after Close
 	return p
 }
 
@@ -275,12 +274,14 @@ func (p *Pool[K, T]) Close(ctx context.Context) error {
 func (p *Pool[K, T]) shut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.closed = true
-	p.cancel()
+	close(p.closing)
 	for _, s := range p.order {
 		p.discardOldest(s, len(s.ready))
 	}
-	p.decide()
 }
 
 // A Stat is what a pool has of one key.

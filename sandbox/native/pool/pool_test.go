@@ -184,7 +184,7 @@ func equal(t *testing.T, what string, got, want any) {
 func TestPool_KeepsWarmKeysReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		synctest.Wait()
 		equal(t, "at first", p.Stats(), []pool.Stat[string]{{Key: "warm", Making: 2, Target: 2}})
@@ -205,7 +205,7 @@ func TestPool_KeepsWarmKeysReady(t *testing.T) {
 func TestPool_LearnsKeysAndForgetsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		if f.take(p, "new") != nil {
 			t.Fatal("a key never seen was a hit")
@@ -225,7 +225,7 @@ func TestPool_ForgetsTheLeastRecentlyUsedKey(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
 		o := f.options()
 		o.MaxKeys = 2
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		for _, key := range []string{"a", "b", "a", "c"} {
 			f.take(p, key)
@@ -245,7 +245,7 @@ func TestPool_ForgetsTheLeastRecentlyUsedKey(t *testing.T) {
 func TestPool_GrowsWithABurstAndFades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		for range 6 {
@@ -277,7 +277,7 @@ func TestPool_FollowsASteadyRate(t *testing.T) {
 		f := &factory{took: 100 * time.Millisecond}
 		o := f.options()
 		o.Min, o.Max, o.Parallel = 1, 64, 16
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		for range 500 { // 50 in a second, each of which takes a tenth to make
 			f.take(p, "warm")
@@ -300,7 +300,7 @@ func TestPool_SharesTheTotal(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond, ending: 30 * time.Millisecond}
 		o := f.options()
 		o.Total = 8
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		after(time.Second)
 		for range 8 {
@@ -320,7 +320,7 @@ func TestPool_SharesTheTotal(t *testing.T) {
 func TestPool_DiscardsTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		f.die(1) // the newest, which is tried first
@@ -340,7 +340,7 @@ func TestPool_DiscardsTheDead(t *testing.T) {
 func TestPool_GivesWayToTheForeground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		first, second := p.Foreground(), p.Foreground()
@@ -360,7 +360,7 @@ func TestPool_GivesWayToTheForeground(t *testing.T) {
 func TestPool_IsNotStarvedByTheForeground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		defer p.Foreground()()
@@ -376,7 +376,7 @@ func TestPool_IsNotStarvedByTheForeground(t *testing.T) {
 func TestPool_TrimGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: 10 * time.Millisecond}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		for range 8 {
@@ -403,7 +403,7 @@ func TestPool_WithoutAMaximumKeepsNothing(t *testing.T) {
 		f := &factory{}
 		o := f.options()
 		o.Min, o.Max = 4, 0
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		defer f.check(t, p)
 		f.take(p, "warm")
 		after(time.Minute)
@@ -414,7 +414,7 @@ func TestPool_WithoutAMaximumKeepsNothing(t *testing.T) {
 func TestPool_CloseHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{ending: time.Minute}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -433,7 +433,7 @@ func TestPool_CloseEndsMakings(t *testing.T) {
 		f := &factory{took: time.Hour}
 		o := f.options()
 		o.Limit = 24 * time.Hour
-		p := pool.New(o)
+		p := pool.New(t.Context(), o)
 		synctest.Wait()
 		began := time.Now()
 		f.check(t, p)
@@ -445,7 +445,7 @@ func TestPool_CloseEndsMakings(t *testing.T) {
 func TestPool_MakingHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &factory{took: time.Hour}
-		p := pool.New(f.options())
+		p := pool.New(t.Context(), f.options())
 		defer f.check(t, p)
 		after(time.Minute + time.Second)
 		equal(t, "failed", stat(t, p, "warm").Failed, uint64(2))
