@@ -22,8 +22,8 @@ const (
 //
 // Two measures say so, and the larger counts. The one is the rate of arrivals,
 // averaged over some seconds, by the time that a making takes, with a margin.
-// The other is a burst: how many arrived within about twice the time of a
-// making. The most that was ever needed is remembered, and fades in minutes, so
+// The other is a burst: how many arrived within about the time of a making, or
+// a tenth of a second. The most that was ever needed is remembered, and fades in minutes, so
 // that the second burst is met in full.
 type demand struct {
 	at    time.Time // of which the others are
@@ -73,7 +73,7 @@ func (d *demand) fade(now time.Time) {
 	if passed <= 0 || d.peak == 0 {
 		return
 	}
-	window := min(max(2*d.making(), leastWindow.Seconds()), mostWindow.Seconds())
+	window := min(max(d.making(), leastWindow.Seconds()), mostWindow.Seconds())
 	d.rate *= math.Exp(-passed / rateMemory.Seconds())
 	d.burst *= math.Exp(-passed / window)
 	d.peak *= math.Exp(-passed / peakMemory.Seconds())

@@ -284,8 +284,8 @@ func TestPool_FollowsASteadyRate(t *testing.T) {
 			after(20 * time.Millisecond)
 		}
 		before := stat(t, p, "warm")
-		if before.Target < 5 || before.Target > 16 {
-			t.Fatalf("%d are to be ready, want some more than the 5 that arrive during one making", before.Target)
+		if before.Target < 8 || before.Target > 12 {
+			t.Fatalf("%d are to be ready, want about twice the 5 that arrive during one making", before.Target)
 		}
 		for range 500 {
 			f.take(p, "warm")
@@ -439,6 +439,39 @@ func TestPool_CloseEndsMakings(t *testing.T) {
 		f.check(t, p)
 		equal(t, "time that Close took", time.Since(began), time.Duration(0))
 		equal(t, "made", len(f.seen().made), 0)
+	})
+}
+
+// A making that does not hear that it is over must not leave anything behind.
+func TestPool_CloseDiscardsWhatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &factory{took: time.Minute}
+		o := f.options()
+		o.Make = func(ctx context.Context, key string) (*thing, error) {
+			return f.make(context.WithoutCancel(ctx), key)
+		}
+		p := pool.New(t.Context(), o)
+		synctest.Wait()
+		f.check(t, p)
+		equal(t, "discarded", f.seen().discarded, 2)
+	})
+}
+
+// A thing that is looked at while the pool closes is somebody's too.
+func TestPool_CloseWaitsForWhoLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &factory{}
+		o := f.options()
+		o.Alive = func(*thing) bool {
+			time.Sleep(time.Second)
+			return false
+		}
+		p := pool.New(t.Context(), o)
+		synctest.Wait()
+		go f.take(p, "warm")
+		synctest.Wait()
+		f.check(t, p)
+		equal(t, "discarded", f.seen().discarded, 2)
 	})
 }
 
