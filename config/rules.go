@@ -379,6 +379,11 @@ func origin(text string) bool {
 
 func hostName(text string) bool { return isHost(text) }
 
+// dottedName is how Python names a module.
+var dottedName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+
+func moduleName(text string) bool { return len(text) <= 200 && dottedName.MatchString(text) }
+
 func oneOf(words ...string) rule {
 	return rule{says: "one of " + strings.Join(words, ", "), parse: func(v given) (any, error) {
 		word := strings.ToLower(strings.TrimSpace(v.text))

@@ -58,15 +58,22 @@ type Options struct {
 	// in which those of sandboxes are made, such as a slice of systemd. Empty
 	// is the highest place that is the daemon's to use.
 	CgroupParent string
-	// PoolMin and PoolMax are how many ready sandboxes there are for each template;
-	// without PoolMin there are none.
-	PoolMin, PoolMax int
-	// PoolShare is how much of the host's memory they may take, in percent.
+	// PoolMin is how many sandboxes of each template are ready from the start;
+	// zero keeps none ready, and then PoolMax and PoolShare say nothing.
+	PoolMin int
+	// PoolMax is how many of one kind are ready at most, when many are asked for.
+	PoolMax int
+	// PoolShare is how much of the host's memory all ready sandboxes together
+	// may take, in percent.
 	PoolShare int
-	// Preimport are Python modules that zygotes load beside their standard set.
+	// NoZygote starts an interpreter for each Python kernel, instead of forking
+	// it from one that is loaded.
+	NoZygote bool
+	// Preimport are modules that zygotes import besides the standard set, as
+	// dotted names.
 	Preimport []string
-	// ZygoteForks is after how many forks a zygote is replaced; without it there
-	// are none, and each sandbox starts its interpreter itself.
+	// ZygoteForks is how many kernels a zygote forks before another takes its
+	// place; with zero there are no zygotes.
 	ZygoteForks int
 	Logger      *slog.Logger // discards when nil
 }
@@ -157,7 +164,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	} else {
 		b.watchOrphans(ctx)
 		b.openNurseries(ctx)
-		b.openPool()
+		b.openPool(ctx)
 	}
 	return b, nil
 }
@@ -283,10 +290,7 @@ func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemo
 
 // Close implements [sandbox.Backend].
 func (b *Backend) Close(ctx context.Context) error {
-	var err error
-	if b.pool != nil {
-		err = b.pool.Close(ctx)
-	}
+	err := b.closePool(ctx)
 	close(b.closing)
 	err = errors.Join(err, b.settle(ctx))
 	if b.namer != nil {

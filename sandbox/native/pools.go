@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/native/pool"
@@ -21,7 +22,7 @@ type poolKey struct{ template string }
 const readyBytes = 16 << 20
 
 // openPool begins to make sandboxes ready, if the options ask for it.
-func (b *Backend) openPool() {
+func (b *Backend) openPool(ctx context.Context) {
 	if b.opts.PoolMin <= 0 {
 		return
 	}
@@ -32,11 +33,37 @@ func (b *Backend) openPool() {
 		}
 	}
 	total, _ := b.HostMemory()
-	b.pool = pool.New(pool.Options[poolKey, *box]{
+	b.pool = pool.New(ctx, pool.Options[poolKey, *box]{
 		Make: b.makeReady, Discard: b.discardReady, Alive: (*box).isAlive,
 		Min: b.opts.PoolMin, Max: max(b.opts.PoolMax, b.opts.PoolMin), Total: max(int(total/100*int64(b.opts.PoolShare)/readyBytes), len(warm)),
-		Parallel: runtime.NumCPU(), Warm: warm, Logger: b.opts.Logger,
+		Parallel: runtime.NumCPU(), Warm: warm, Limit: b.opts.ConnectTimeout, Logger: b.opts.Logger,
 	})
+}
+
+// closePool ends what is ready, also when ctx has ended: nobody else would before
+// the next daemon starts.
+func (b *Backend) closePool(ctx context.Context) error {
+	if b.pool == nil {
+		return nil
+	}
+	const limit = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return b.pool.Close(ctx)
+}
+
+// Pools tells of the ready sandboxes.
+func (b *Backend) Pools() []sandbox.PoolStat {
+	if b.pool == nil {
+		return nil
+	}
+	var all []sandbox.PoolStat
+	for _, s := range b.pool.Stats() {
+		all = append(all, sandbox.PoolStat{
+			Template: s.Key.template, Ready: s.Ready, Target: s.Target, Hits: s.Hits, Misses: s.Misses, Failed: s.Failed,
+		})
+	}
+	return all
 }
 
 // makeReady makes a sandbox that waits for its session.

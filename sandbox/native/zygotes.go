@@ -30,7 +30,7 @@ type nursery struct {
 // openNurseries begins with zygotes for the templates that can have them.
 func (b *Backend) openNurseries(ctx context.Context) {
 	b.nurseries = map[string]*nursery{}
-	if b.opts.ZygoteForks <= 0 {
+	if b.opts.ZygoteForks <= 0 || b.opts.NoZygote {
 		return
 	}
 	for _, status := range b.templates {
