@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -19,6 +18,11 @@ const usage = `Usage: sandwarden bench warm|create|hold|stream|all [flags]
   hold    memory of idle Python sessions; wants the daemon on this machine
   stream  live output to many readers, and from call to first output
   all     all of them: warm with 1 and 64 clients, create, a burst of 100
+
+With reports that --json wrote:
+
+  compare a.json b.json  what became better or worse from a to b
+  export results.json    the same report as a page, charts or for ComputeSDK
 
 `
 
@@ -55,8 +59,13 @@ func allSteps() []step {
 // what it does, and writes the report to stdout. With --help it writes how it
 // is used. It stops early when ctx ends.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		if other := afterwards(args[0]); other != nil {
+			return other(args[1:], stdout)
+		}
+	}
 	var o Options
-	flags, file := newFlags(&o)
+	flags, out := newFlags(&o)
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err := io.WriteString(stdout, usage+flags.FlagUsages())
@@ -72,17 +81,15 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	report, err := measure(ctx, chosen, o, stderr)
 	// What has been measured is shown, also when a later step failed.
 	if len(report.Results) > 0 {
-		err = errors.Join(err, report.Markdown(stdout))
-		if *file != "" {
-			err = errors.Join(err, writeJSON(report, *file))
-		}
+		report.Options = recorded(flags)
+		err = errors.Join(err, report.Markdown(stdout), out.write(report))
 	}
 	return err
 }
 
-// newFlags makes the command's flags, which fill o, and the name of the file
+// newFlags makes the command's flags, which fill o, and the names of the files
 // that the report is to be written to.
-func newFlags(o *Options) (flags *pflag.FlagSet, file *string) {
+func newFlags(o *Options) (flags *pflag.FlagSet, out *outputs) {
 	flags = pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.URL, "url", "http://localhost:8775", "where the daemon is")
@@ -90,13 +97,16 @@ func newFlags(o *Options) (flags *pflag.FlagSet, file *string) {
 	flags.IntVar(&o.Clients, "clients", 0, "clients of warm and create (default 1), hold (4), readers of stream (20)")
 	flags.DurationVar(&o.Duration, "duration", 5*time.Second, "how long warm runs")
 	flags.StringVar(&o.Python, "python", defaultPython(), "the interpreter of the baseline")
-	file = flags.String("json", "", "a file to write the report to, as JSON")
-	return flags, file
+	out = &outputs{}
+	out.flags(flags)
+	return flags, out
 }
 
 // Flags returns the command's flags, for those who tell of them.
 func Flags() *pflag.FlagSet {
 	flags, _ := newFlags(&Options{})
+	flags.AddFlagSet(compareFlags(&comparing{}))
+	flags.AddFlagSet(exportFlags(&exporting{}))
 	return flags
 }
 
@@ -125,7 +135,7 @@ func choose(names []string) ([]step, error) {
 }
 
 func measure(ctx context.Context, chosen []step, o Options, stderr io.Writer) (*Report, error) {
-	report := &Report{Time: time.Now(), URL: o.URL}
+	report := newReport(ctx, o)
 	for _, s := range chosen {
 		own := o
 		if own.Clients == 0 {
@@ -142,13 +152,4 @@ func measure(ctx context.Context, chosen []step, o Options, stderr io.Writer) (*
 		report.Results = append(report.Results, r)
 	}
 	return report, nil
-}
-
-func writeJSON(r *Report, name string) (err error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return r.JSON(f)
 }
