@@ -326,7 +326,7 @@ func TestMain_ReportsAndRefuses(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	file := filepath.Join(t.TempDir(), "report.json")
 	args := []string{"warm", "--url", d.URL, "--duration", "20ms", "--clients", "2", "--json", file}
-	if err := bench.Main(t.Context(), args, &stdout, &stderr); err != nil {
+	if err := bench.Main(t.Context(), args, nil, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(stdout.String(), "| warm, 2 clients, n ") || !strings.Contains(stdout.String(), "| bare echo p50 |") {
@@ -347,7 +347,7 @@ func TestMain_ReportsAndRefuses(t *testing.T) {
 		t.Errorf("%v in %s", err, data)
 	}
 	stdout.Reset()
-	if err := bench.Main(t.Context(), []string{"--help"}, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "--clients") {
+	if err := bench.Main(t.Context(), []string{"--help"}, nil, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "--clients") {
 		t.Errorf("help: %v, %s", err, &stdout)
 	}
 	for _, test := range []struct{ args, want string }{
@@ -360,7 +360,7 @@ func TestMain_ReportsAndRefuses(t *testing.T) {
 		{"create --n 1000000000", "give 1 to"},
 		{"warm --url http://127.0.0.1:1", "is a daemon there?"},
 	} {
-		err := bench.Main(t.Context(), strings.Fields(test.args), &stdout, &stderr)
+		err := bench.Main(t.Context(), strings.Fields(test.args), nil, &stdout, &stderr)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", test.args, err, test.want)
 		}

@@ -12,12 +12,12 @@ import (
 // identify asks a daemon what it is: its name, version and where it makes
 // sandboxes. What answers may be anything; it is cut and cleaned. It returns
 // nothing if there is no answer of that form.
-func identify(ctx context.Context, url string) string {
+func identify(ctx context.Context, o Options) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	c := newClient(url, 1)
+	c := newClient(o, 1)
 	defer c.close()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/", http.NoBody)
+	req, err := c.request(ctx, http.MethodGet, "/", http.NoBody)
 	if err != nil {
 		return ""
 	}

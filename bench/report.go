@@ -25,7 +25,7 @@ func newReport(ctx context.Context, o Options) *Report {
 	o = o.withDefaults(1, 0)
 	return &Report{
 		Time: time.Now().UTC(), URL: clean(withoutPassword(o.URL)),
-		Daemon: identify(ctx, o.URL), Machine: thisMachine(ctx, o.Python),
+		Daemon: identify(ctx, o), Machine: thisMachine(ctx, o.Python),
 	}
 }
 

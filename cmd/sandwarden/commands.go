@@ -49,7 +49,7 @@ func subcommands() []subcommand {
 		{
 			name: "bench", help: "measure a running daemon: " + list(bench.Workloads()), words: bench.Workloads(), flags: bench.Flags,
 			run: func(p *program, ctx context.Context, args []string) error {
-				return bench.Main(ctx, args, p.stdout, p.stderr)
+				return bench.Main(ctx, args, p.environ, p.stdout, p.stderr)
 			},
 		},
 		{
