@@ -23,11 +23,9 @@ func Create(ctx context.Context, o Options) (*Result, error) {
 	}
 	c := newClient(o, max(o.Clients, o.InFlight))
 	defer c.close()
-	l := o.load()
-	l.d = 0
-	l.n = o.N
-	m := newMeter()
-	defer o.watch("create", l.total(), m)()
+	l, m := o.load(), newMeter()
+	l.d, l.n = 0, o.N // of clients that wait for answers; a schedule has its own end
+	stopWatch := o.watch("create", l.total(), m)
 	d, err := l.drive(ctx, func(ctx context.Context, _, i int, due time.Time) error {
 		if err := c.add(ctx, c.session(i)); err != nil {
 			return errors.Join(err, c.stopAll(ctx, i, 1, 1))
@@ -35,6 +33,7 @@ func Create(ctx context.Context, o Options) (*Result, error) {
 		m.since(due)
 		return c.stop(ctx, c.session(i))
 	})
+	stopWatch()
 	if err != nil {
 		return nil, err
 	}

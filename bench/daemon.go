@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,9 +144,34 @@ func (d *Daemon) ready(ctx context.Context) error {
 
 // Log returns the last lines of the daemon's log.
 func (d *Daemon) Log() string {
-	text, _ := os.ReadFile(d.logName())
-	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-logLines):], "\n")
+	return d.last(func(string) bool { return true })
+}
+
+// complaints returns the last lines of the log that tell of something bad.
+func (d *Daemon) complaints() string {
+	return d.last(func(line string) bool {
+		return slices.ContainsFunc([]string{"| WARNING ", "| ERROR ", "panic", "fatal error"}, func(word string) bool { return strings.Contains(line, word) })
+	})
+}
+
+// last returns the last lines of the log that are wanted. A long log is read as
+// it comes.
+func (d *Daemon) last(wanted func(line string) bool) string {
+	f, err := os.Open(d.logName())
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var last []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if !wanted(lines.Text()) {
+			continue
+		}
+		if last = append(last, lines.Text()); len(last) > logLines {
+			last = last[1:]
+		}
+	}
+	return strings.Join(last, "\n")
 }
 
 func (d *Daemon) logName() string { return filepath.Join(d.home, "log") }

@@ -64,7 +64,7 @@ type holding struct {
 	before   *footprint
 }
 
-// A step of a holding is what some number of sessions costs.
+// A heldStep is what some number of sessions costs.
 type heldStep struct {
 	n                          int
 	create, second             *hdrhistogram.Histogram
@@ -114,6 +114,7 @@ func (h *holding) run(ctx context.Context, r *Result) error {
 
 // look notes what there is before any session is held.
 func (h *holding) look(ctx context.Context) (err error) {
+	h.client.close() // its connections are not what sessions cost
 	if err := patient(ctx, h.options.Settle); err != nil {
 		return err
 	}
@@ -177,6 +178,7 @@ func (h *holding) step(ctx context.Context, n int) (*heldStep, error) {
 
 // cost measures what the sessions have of the machine.
 func (h *holding) cost(ctx context.Context, s *heldStep) error {
+	h.client.close()
 	if err := patient(ctx, h.options.Settle); err != nil {
 		return err
 	}

@@ -134,8 +134,8 @@ func (c *benchCommand) measure(ctx context.Context, chosen []step) (report *Repo
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			fmt.Fprintln(c.stderr, "the daemon's last words:\n"+d.Log())
+		if complaints := d.complaints(); err != nil && complaints != "" {
+			fmt.Fprintln(c.stderr, "the daemon complained:\n"+complaints)
 		}
 		err = errors.Join(err, d.Close(ctx))
 	}()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,11 +61,12 @@ func (s *soaking) run(ctx context.Context) (driven, error) {
 		s.options.note("the daemon's growth: %v", err)
 	}
 	l := s.options.load()
-	defer s.options.watch("soak", l.total(), s.all)()
 	sampling, stop := context.WithCancel(ctx)
 	var sampler sync.WaitGroup
 	sampler.Go(func() { s.samples.take(sampling, resident, max(s.options.Duration/100, 200*time.Millisecond)) })
+	stopWatch := s.options.watch("soak", l.total(), s.all)
 	d, err := l.drive(ctx, s.work)
+	stopWatch()
 	stop()
 	sampler.Wait()
 	return d, err
@@ -104,7 +106,7 @@ func (s *soaking) passing(ctx context.Context, i int) error {
 func (c *client) long(ctx context.Context, session string) error {
 	const lines = 500
 	got, err := c.execute(ctx, session, printing(lines))
-	if err == nil && got != printed(lines) {
+	if want := printed(lines); err == nil && got != want && got != strings.TrimSuffix(want, "\n") { // MCP leaves the last one out
 		err = fmt.Errorf("an answer has %d bytes that are not the %d that were printed", len(got), lines*lineLength)
 	}
 	return err
@@ -204,7 +206,7 @@ func (s *samples) figures(r *Result) error {
 	}
 	from, last := len(s.at)/10, len(s.at)-1
 	r.compare("daemon's memory at the end", s.rss[last], "MiB", "after a tenth of the time", s.rss[from])
-	if hours := (s.at[last] - s.at[from]) / 3600; hours > 0 {
+	if hours := (s.at[last] - s.at[from]) / 3600; hours > 1./60 { // less says nothing of an hour
 		r.add("daemon's growth an hour", (s.rss[last]-s.rss[from])/hours, "MiB")
 	}
 	for _, x := range []struct {

@@ -42,11 +42,13 @@ func Stream(ctx context.Context, o Options) (r *Result, err error) {
 		return nil, err
 	}
 	m := newMeter()
-	defer o.watch("stream, first output", rounds, m)()
-	for range rounds {
-		if cursor, err = firstOutput(ctx, c, session, cursor, m); err != nil {
-			return nil, err
-		}
+	stopWatch := o.watch("stream, first output", rounds, m)
+	for i := 0; i < rounds && err == nil; i++ {
+		cursor, err = firstOutput(ctx, c, session, cursor, m)
+	}
+	stopWatch()
+	if err != nil {
+		return nil, err
 	}
 	r.Latency = m.latency
 	base, _, err := echoBaseline(ctx, 1, time.Second)

@@ -58,12 +58,16 @@ func (t *target) of(results []*Result) (value float64, ok bool) {
 	return value, ok
 }
 
-// reached reports whether a value is good enough.
-func (t *target) reached(value float64) bool {
-	if t.least {
-		return value >= t.value
+// verdict says whether a value is good enough. Less than nothing is what a
+// machine makes of a measurement that is busy otherwise.
+func (t *target) verdict(value float64) string {
+	switch {
+	case value < 0:
+		return "noise"
+	case t.least && value < t.value, !t.least && value > t.value:
+		return "no"
 	}
-	return value <= t.value
+	return "yes"
 }
 
 // writeTargets writes a table of what is to be reached on a machine of that
@@ -77,10 +81,7 @@ func writeTargets(w io.Writer, results []*Result) error {
 			bound = "≥ "
 		}
 		if value, ok := t.of(results); ok {
-			measured, verdict = strings.TrimSpace(number(value)+" "+t.unit), "no"
-			if t.reached(value) {
-				verdict = "yes"
-			}
+			measured, verdict = strings.TrimSpace(number(value)+" "+t.unit), t.verdict(value)
 		}
 		row(&b, t.what, strings.TrimSpace(fmt.Sprint(bound, number(t.value), " ", t.unit)), measured, verdict)
 	}
