@@ -102,7 +102,11 @@ func together(ctx context.Context, workload string, o Options, l *load) (*Result
 	if err != nil {
 		return nil, err
 	}
-	r.compare(workload+", wall", d.wall.Seconds()*1000, "ms", "bare python3, one by one", spawn*float64(o.N))
+	wall := "burst, wall"
+	if o.Rate > 0 {
+		wall = "staggered, wall"
+	}
+	r.compare(wall, d.wall.Seconds()*1000, "ms", "bare python3, one by one", spawn*float64(o.N))
 	r.add("stop of each", stopped.Seconds()*1000/float64(o.N), "ms")
 	return r, nil
 }

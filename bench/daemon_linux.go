@@ -14,12 +14,12 @@ const (
 	pidMax = "/proc/sys/kernel/pid_max"
 
 	tasksEach       = 10 // that a session may have, with some to spare
-	descriptorsEach = 4  // of the daemon, with those of its clients
+	descriptorsEach = 3  // of the daemon, with those of its clients
 	pidsForMany     = 131072
 
 	// Those that are not of sessions.
 	otherTasks       = 20_000
-	otherDescriptors = 4096
+	otherDescriptors = 2048
 )
 
 // apart keeps a signal of the terminal from a program, whose end is ours to ask

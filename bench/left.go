@@ -24,7 +24,8 @@ type watcher struct {
 	client   *client
 	resident *resident // nil when it cannot be looked at
 	before   *footprint
-	sessions []string // of other runs, that were there before
+	sessions []string      // of other runs, that were there before
+	wait     time.Duration // for what ends late
 }
 
 // newWatcher looks at a daemon before a run. It makes one session and stops it,
@@ -35,7 +36,7 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	w := &watcher{client: newClient(o, 1)}
+	w := &watcher{client: newClient(o, 1), wait: leftWait}
 	var err error
 	if w.sessions, err = w.client.list(ctx); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (f *footprint) more(than *footprint, descriptors int) []string {
 // something of the run is still there, after some time in which that may end.
 // It looks also when ctx has ended.
 func (w *watcher) after(ctx context.Context) (*Result, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*leftWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.wait+callTimeout)
 	defer cancel()
 	defer w.client.close()
 	began := time.Now()
@@ -141,7 +142,7 @@ func (w *watcher) after(ctx context.Context) (*Result, error) {
 func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 	var now *footprint
 	var more []string
-	for end := time.Now().Add(leftWait); ; {
+	for end := time.Now().Add(w.wait); ; {
 		var err error
 		if now, err = w.resident.look(); err != nil {
 			return nil, err
