@@ -45,6 +45,8 @@ func (d *display) run(end <-chan struct{}) {
 	began, every := time.Now(), sayHow
 	if d.terminal {
 		every = redraw
+	} else {
+		fmt.Fprintln(d.w, d.what+"…")
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
