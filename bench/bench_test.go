@@ -52,14 +52,6 @@ func start(t *testing.T) *daemon {
 	d := &daemon{sessions: map[string]*log{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /mcp", d.call)
-	mux.HandleFunc("POST /v1/sessions", func(w http.ResponseWriter, r *http.Request) {
-		var asked struct {
-			Session string `json:"session_id"`
-		}
-		json.NewDecoder(r.Body).Decode(&asked)
-		d.session(asked.Session)
-		w.WriteHeader(http.StatusCreated)
-	})
 	mux.HandleFunc("GET /v1/sessions/{id}/events", d.follow)
 	mux.HandleFunc("GET /v1/sessions", d.list)
 	mux.HandleFunc("DELETE /v1/sessions/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +150,7 @@ func (d *daemon) list(w http.ResponseWriter, _ *http.Request) {
 	for name := range d.sessions {
 		all = append(all, session{name})
 	}
-	json.NewEncoder(w).Encode(map[string]any{"sessions": all})
+	json.NewEncoder(w).Encode(map[string][]session{"sessions": all})
 }
 
 // run is call by REST.
@@ -166,7 +158,11 @@ func (d *daemon) run(w http.ResponseWriter, r *http.Request) {
 	var asked struct{ Code string }
 	json.NewDecoder(r.Body).Decode(&asked)
 	text := d.execute(d.session(r.PathValue("id")), asked.Code)
-	json.NewEncoder(w).Encode(map[string]any{"status": "finished", "exit_code": 0, "stdout": text})
+	json.NewEncoder(w).Encode(struct {
+		Status string `json:"status"`
+		Exit   int    `json:"exit_code"`
+		Stdout string `json:"stdout"`
+	}{"finished", 0, text})
 }
 
 // kept is code that sets a variable, and asks for it.

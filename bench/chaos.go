@@ -251,8 +251,7 @@ func (h *harm) stops(ctx context.Context, session string, after time.Duration) e
 	}
 	if err != nil {
 		cancel()
-		<-answer
-		return err
+		return errors.Join(err, heard(<-answer))
 	}
 	if err = <-answer; err == nil {
 		return errors.New("code that sleeps for ten minutes succeeded")

@@ -184,12 +184,6 @@ func (c *client) expect(ctx context.Context, session, code, want string) error {
 	return err
 }
 
-// create makes a session over REST.
-func (c *client) create(ctx context.Context, session string) error {
-	_, err := c.do(ctx, http.MethodPost, "/v1/sessions", map[string]any{"session_id": session, "template": "python"}, http.StatusCreated)
-	return err
-}
-
 func (c *client) stop(ctx context.Context, session string) error {
 	if c.rest {
 		_, err := c.do(ctx, http.MethodDelete, "/v1/sessions/"+session, nil, http.StatusNoContent)

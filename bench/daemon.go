@@ -103,7 +103,7 @@ func (d *Daemon) start(ctx context.Context) error {
 // command is the program with arguments, in the daemon's directories. What the
 // environment sets stays but where the run could not do with it.
 func (d *Daemon) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, d.options.Program, args...)
+	cmd := exec.CommandContext(ctx, d.options.Program, args...) //nolint:gosec // it is the program that we are
 	sessions := d.options.Sessions + d.options.Sessions/10 + 64 // one that ends still counts
 	own := []string{
 		"SANDWARDEN_STATE_DIR=" + filepath.Join(d.home, "state"), "SANDWARDEN_RUNTIME_DIR=" + filepath.Join(d.home, "run"),
@@ -116,7 +116,6 @@ func (d *Daemon) command(ctx context.Context, args ...string) *exec.Cmd {
 		own = append(own, "SANDWARDEN_ALLOW_UNENFORCED_LIMITS=1")
 	}
 	cmd.Env = append(append([]string{}, d.options.Environ...), own...) // the last of a name counts
-	cmd.Dir = d.home
 	apart(cmd)
 	return cmd
 }

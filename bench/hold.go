@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -90,12 +91,12 @@ func (h *holding) run(ctx context.Context, r *Result) error {
 	r.Wall = time.Since(began)
 	last := steps[len(steps)-1]
 	held := h.there
-	for i := len(steps) - 1; i >= 0; i-- {
+	for i, s := range slices.Backward(steps) {
 		down := 0
 		if i > 0 {
 			down = steps[i-1].n
 		}
-		if err := h.stop(ctx, 1+down, steps[i]); err != nil {
+		if err := h.stop(ctx, 1+down, s); err != nil {
 			return err
 		}
 	}

@@ -67,7 +67,7 @@ func jailed(ctx context.Context, command []string, i int) error {
 	for j := range args {
 		args[j] = strings.ReplaceAll(args[j], "%ID%", strconv.Itoa(i))
 	}
-	out, err := exec.CommandContext(ctx, command[0], args...).Output()
+	out, err := exec.CommandContext(ctx, command[0], args...).Output() //nolint:gosec // we have put it together
 	if bad, ok := errors.AsType[*exec.ExitError](err); ok {
 		return fmt.Errorf("%w: %.300s", err, strings.TrimSpace(string(bad.Stderr)))
 	}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -209,16 +208,12 @@ func (r *resident) folders() []string {
 func (r *resident) members() map[int]bool {
 	members := map[int]bool{}
 	for _, folder := range r.folders() {
-		f, err := os.Open(filepath.Join(folder, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		for scan := bufio.NewScanner(f); scan.Scan(); {
-			if pid, err := strconv.Atoi(scan.Text()); err == nil && pid > 0 {
+		text, _ := os.ReadFile(filepath.Join(folder, "cgroup.procs")) // it may be gone
+		for line := range strings.Lines(string(text)) {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
 				members[pid] = true
 			}
 		}
-		f.Close()
 	}
 	return members
 }
