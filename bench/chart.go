@@ -18,7 +18,7 @@ const (
 	plotRight   = chartWidth - 20
 	plotTop     = 62 // below the title and the legend
 	plotBottom  = chartHeight - 48
-	barsLeft    = 330 // what a bar is of stands before it
+	barsLeft    = 360 // what a bar is of stands before it
 	barsRight   = chartWidth - 70
 	barStep     = 24
 	maxPath     = 2000 // points of a line; more are thinned
@@ -59,7 +59,8 @@ type (
 	}
 	bar struct {
 		Y, Middle           int
-		X, Width, End       string
+		X, Width            string
+		End, Anchor         string // of the value beside it
 		Label, Value, Title string
 	}
 	table struct {
@@ -359,9 +360,13 @@ func ratios(results []*Result) *chart {
 		f := it.f
 		from, to := min(c.One, x.at(f.Ratio)), max(c.One, x.at(f.Ratio))
 		y := c.Top + i*barStep
+		end, anchor := to+6, "start" // where the bar leads to
+		if f.Ratio < 1 {
+			end, anchor = from-6, "end"
+		}
 		c.Bars = append(c.Bars, bar{
-			Y: y + 4, Middle: y + barStep/2 + 4, X: px(from), Width: px(max(to-from, 1)), End: px(to + 6),
-			Label: short(it.label, 52), Value: number(f.Ratio),
+			Y: y + 4, Middle: y + barStep/2, X: px(from), Width: px(max(to-from, 1)), End: px(end), Anchor: anchor,
+			Label: short(it.label, 50), Value: number(f.Ratio),
 			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", it.label, f.value(), number(f.Ratio), f.Baseline, f.base()),
 		})
 		c.Table.Rows = append(c.Table.Rows, []string{it.label, f.value(), f.Baseline, f.base(), number(f.Ratio)})
