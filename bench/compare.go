@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +99,7 @@ func Compare(a, b *Report, threshold float64) *Comparison {
 	c := &Comparison{a: a, b: b, threshold: threshold}
 	machines := differences("machines", a.Machine.facts(), b.Machine.facts())
 	c.notes = append(machines, differences("options", a.Options, b.Options)...)
-	sameMachine := a.Machine.same(&b.Machine)
+	sameMachine := a.Machine.same(b.Machine)
 	if !sameMachine {
 		c.notes = append(c.notes, "not the same machine: where there is a ratio to a baseline it alone is judged")
 	}
@@ -112,15 +113,15 @@ func Compare(a, b *Report, threshold float64) *Comparison {
 }
 
 // facts are what two machines may differ in, but for how busy they were.
-func (m *Machine) facts() map[string]string {
+func (m Machine) facts() map[string]string {
 	return map[string]string{
-		"os": m.OS, "arch": m.Arch, "cpu": m.CPU, "cores": fmt.Sprint(m.Cores), "memory": fmt.Sprintf("%.1f GiB", float64(m.Memory)/(1<<30)),
-		"kernel": m.Kernel, "cgroup": fmt.Sprint(m.Cgroup), "go": m.Go, "python": m.Python,
+		"os": m.OS, "arch": m.Arch, "cpu": m.CPU, "cores": strconv.Itoa(m.Cores), "memory": fmt.Sprintf("%.1f GiB", float64(m.Memory)/(1<<30)),
+		"kernel": m.Kernel, "cgroup": strconv.Itoa(m.Cgroup), "go": m.Go, "python": m.Python,
 	}
 }
 
 // same reports whether values of two machines can be compared as they are.
-func (m *Machine) same(o *Machine) bool {
+func (m Machine) same(o Machine) bool {
 	return m.OS == o.OS && m.Arch == o.Arch && m.CPU == o.CPU && m.Cores == o.Cores
 }
 

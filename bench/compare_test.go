@@ -115,12 +115,16 @@ func TestCompare_JoinsResults(t *testing.T) {
 	f := func(name string, v float64) []bench.Figure { return []bench.Figure{{Name: name, Value: v, Unit: "ms"}} }
 	a, b := of(), of()
 	a.Results = []*bench.Result{
-		{Workload: "warm", Clients: 1, Figures: f("one", 1)}, {Workload: "warm", Clients: 64, Figures: f("many", 2)},
-		{Workload: "create", Clients: 1, Figures: f("made", 3)}, {Workload: "old", Clients: 1, Figures: f("gone", 4)},
+		{Workload: "warm", Clients: 1, Figures: f("one", 1)},
+		{Workload: "warm", Clients: 64, Figures: f("many", 2)},
+		{Workload: "create", Clients: 1, Figures: f("made", 3)},
+		{Workload: "old", Clients: 1, Figures: f("gone", 4)},
 	}
 	b.Results = []*bench.Result{
-		{Workload: "warm", Clients: 64, Figures: f("many", 2)}, {Workload: "warm", Clients: 1, Figures: f("one", 1)},
-		{Workload: "create", Clients: 5, Figures: append(f("made", 3), f("fresh", 5)...)}, {Workload: "new", Rate: 10, Arrival: "fixed", Figures: f("come", 6)},
+		{Workload: "warm", Clients: 64, Figures: f("many", 2)},
+		{Workload: "warm", Clients: 1, Figures: f("one", 1)},
+		{Workload: "create", Clients: 5, Figures: append(f("made", 3), f("fresh", 5)...)},
+		{Workload: "new", Rate: 10, Arrival: "fixed", Figures: f("come", 6)},
 	}
 	table, _ := compared(t, a, b)
 	for figure, want := range map[string]string{

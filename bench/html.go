@@ -12,7 +12,7 @@ import (
 )
 
 //go:embed templates
-var templates embed.FS //nolint:gochecknoglobals // go:embed knows no other way
+var templates embed.FS
 
 // parsed are the page and the drawing. What a daemon or a file says goes
 // through html/template, which escapes it as the place demands.

@@ -162,7 +162,7 @@ func checkGeometry(encoded string) error {
 	if err != nil {
 		return fmt.Errorf("histogram_us is not one: %w", err)
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	var header struct {
 		Cookie, Length, Offset, Digits int32
 		Lowest, Highest                int64

@@ -24,20 +24,20 @@ import (
 )
 
 // counted returns a histogram of n values from micros on, with a long tail.
-func counted(t testing.TB, n int, micros int64) *hdrhistogram.Histogram {
-	t.Helper()
+func counted(tb testing.TB, n int, micros int64) *hdrhistogram.Histogram {
+	tb.Helper()
 	h := hdrhistogram.New(1, (10 * time.Minute).Microseconds(), 3)
 	for i := range n {
 		if err := h.RecordValue(micros + micros*int64(i*i)/int64(n)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return h
 }
 
 // sample is a report with all that one can have.
-func sample(t testing.TB) *bench.Report {
-	t.Helper()
+func sample(tb testing.TB) *bench.Report {
+	tb.Helper()
 	return &bench.Report{
 		Time: time.Date(2026, 11, 26, 16, 0, 0, 0, time.UTC), URL: "http://localhost:8775", Daemon: "sandwarden v1, native sandboxes",
 		Machine: bench.Machine{OS: "linux", Arch: "amd64", CPU: "A CPU", Cores: 2, Memory: 24 << 30, Kernel: "6.18", Cgroup: 1, Load: 0.25, Go: "go1.26", Python: "3.11.2"},
@@ -45,7 +45,7 @@ func sample(t testing.TB) *bench.Report {
 		Results: []*bench.Result{
 			{
 				Workload: "warm", Clients: 64, N: 5000, Wall: 5001234567 * time.Nanosecond,
-				Latency: counted(t, 5000, 900), Base: counted(t, 20000, 30), BaseName: "bare echo",
+				Latency: counted(tb, 5000, 900), Base: counted(tb, 20000, 30), BaseName: "bare echo",
 				Figures: []bench.Figure{
 					{Name: "call p50", Value: 1.2, Unit: "ms", Better: bench.Lower, Baseline: "bare echo p50", Base: 0.03, Ratio: 40},
 					{Name: "calls", Value: 1000, Unit: "/s", Better: bench.Higher, Baseline: "bare echo", Base: 25000, Ratio: 0.04},
@@ -53,7 +53,7 @@ func sample(t testing.TB) *bench.Report {
 				Series: []bench.Series{{Name: "delay by load", XUnit: "calls/s", Unit: "ms", Points: [][2]float64{{1, 0.5}, {10, 0.75}, {100, 2}, {1000, 40}}}},
 			},
 			{
-				Workload: "create", Clients: 1, N: 100, Wall: 5 * time.Second, Latency: counted(t, 100, 40000),
+				Workload: "create", Clients: 1, N: 100, Wall: 5 * time.Second, Latency: counted(tb, 100, 40000),
 				Figures: []bench.Figure{{Name: "sessions held", Value: 101}},
 			},
 			{Workload: "open", Clients: 8, N: 10, Rate: 250, Arrival: "poisson", Wall: time.Second},
@@ -61,44 +61,44 @@ func sample(t testing.TB) *bench.Report {
 	}
 }
 
-func written(t testing.TB, write func(io.Writer) error) []byte {
-	t.Helper()
+func written(tb testing.TB, write func(io.Writer) error) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
 
 // equal fails the test unless two reports are the same, histograms and all.
-func equal(t testing.TB, got, want *bench.Report) {
-	t.Helper()
+func equal(tb testing.TB, got, want *bench.Report) {
+	tb.Helper()
 	g, w := *got, *want
 	g.Results, w.Results = nil, nil
 	if fmt.Sprintf("%+v", g) != fmt.Sprintf("%+v", w) {
-		t.Errorf("got  %+v\nwant %+v", g, w)
+		tb.Errorf("got  %+v\nwant %+v", g, w)
 	}
 	if len(got.Results) != len(want.Results) {
-		t.Fatalf("%d results, want %d", len(got.Results), len(want.Results))
+		tb.Fatalf("%d results, want %d", len(got.Results), len(want.Results))
 	}
 	for i, w := range want.Results {
 		g, w := *got.Results[i], *w
 		for name, both := range map[string][2]*hdrhistogram.Histogram{"latency": {g.Latency, w.Latency}, "base": {g.Base, w.Base}} {
 			if (both[0] == nil) != (both[1] == nil) || both[0] != nil && !both[0].Equals(both[1]) {
-				t.Errorf("result %d: the histograms of %s differ", i, name)
+				tb.Errorf("result %d: the histograms of %s differ", i, name)
 			}
 		}
 		g.Latency, g.Base, w.Latency, w.Base = nil, nil, nil, nil
 		if fmt.Sprintf("%+v", g) != fmt.Sprintf("%+v", w) {
-			t.Errorf("result %d: got  %+v\nwant %+v", i, g, w)
+			tb.Errorf("result %d: got  %+v\nwant %+v", i, g, w)
 		}
 	}
 }
 
 // wellFormed fails the test if data is no XML, and returns its text and the
 // names of its elements.
-func wellFormed(t testing.TB, data []byte) (text string, elements map[string]int) {
-	t.Helper()
+func wellFormed(tb testing.TB, data []byte) (text string, elements map[string]int) {
+	tb.Helper()
 	var all strings.Builder
 	elements = map[string]int{}
 	for d := xml.NewDecoder(bytes.NewReader(data)); ; {
@@ -107,14 +107,14 @@ func wellFormed(t testing.TB, data []byte) (text string, elements map[string]int
 			return all.String(), elements
 		}
 		if err != nil {
-			t.Fatalf("not well-formed: %v in\n%.2000s", err, data)
+			tb.Fatalf("not well-formed: %v in\n%.2000s", err, data)
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
 			elements[token.Name.Local]++
 			for _, a := range token.Attr {
 				if strings.HasPrefix(a.Name.Local, "on") || a.Name.Local == "href" || a.Name.Local == "src" {
-					t.Errorf("<%s> has %s", token.Name.Local, a.Name.Local)
+					tb.Errorf("<%s> has %s", token.Name.Local, a.Name.Local)
 				}
 			}
 		case xml.CharData:
