@@ -18,7 +18,7 @@ const (
 	plotRight   = chartWidth - 20
 	plotTop     = 62 // below the title and the legend
 	plotBottom  = chartHeight - 48
-	barsLeft    = 360 // what a bar is of stands before it
+	barsLeft    = 330 // what a bar is of stands before it
 	barsRight   = chartWidth - 70
 	barStep     = 24
 	maxPath     = 2000 // points of a line; more are thinned
@@ -37,6 +37,7 @@ type chart struct {
 	YLabel        string
 	Legend        []legend // where there is more than one line
 	Lines         []line
+	Groups        []group // of bars
 	Bars          []bar
 	One           float64 // where the ratio 1 is, of bars
 	Table         table   // the same numbers
@@ -62,6 +63,10 @@ type (
 		X, Width            string
 		End, Anchor         string // of the value beside it
 		Label, Value, Title string
+	}
+	group struct {
+		Middle int
+		Label  string
 	}
 	table struct {
 		Head []string
@@ -331,51 +336,64 @@ func draw(class string, points [][2]float64, x, y *scale, marks []mark) line {
 	return line{Class: class, Path: path.String(), Marks: marks}
 }
 
-// ratios draws how all figures stand to their baselines, or nothing if none
-// has one.
+// ratios draws how all figures stand to their baselines, in groups of one
+// result each, or nothing if none has a baseline.
 func ratios(results []*Result) *chart {
 	c := newChart("ratios", "Ratio to the bare machine")
 	c.Left, c.Right, c.Top = barsLeft, barsRight, 44
 	c.Table = table{Head: []string{"", "value", "baseline", "its value", "ratio"}}
 	var all []float64
-	type item struct {
-		label string
-		f     *Figure
-	}
-	var items []item
 	for _, r := range results {
 		for i := range r.Figures {
-			// Memory that seemed to grow has a ratio that means nothing.
-			if f := &r.Figures[i]; f.Ratio > 0 && finite(f.Ratio) {
-				items, all = append(items, item{r.label() + ": " + f.Name, f}), append(all, f.Ratio)
+			if r.Figures[i].drawn() {
+				all = append(all, r.Figures[i].Ratio)
 			}
 		}
 	}
-	if len(items) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
-	x := newScale(append(all, 1, 10), true, barsLeft, barsRight)
-	c.One = x.at(1)
-	for i, it := range items {
-		f := it.f
+	x := newScale(append(slices.Clone(all), 1, 10), true, barsLeft, barsRight)
+	c.One, c.Bottom = x.at(1), c.Top
+	for _, r := range results {
+		c.group(r, &x)
+	}
+	c.Height = c.Bottom + 48
+	c.XTicks, c.XLabel = x.ticks(), "times the baseline"
+	c.Desc = fmt.Sprintf("%s as multiples of what the bare machine does, between %s and %s.", plural(len(all), "figure"), number(slices.Min(all)), number(slices.Max(all)))
+	return c
+}
+
+// drawn reports whether there is a bar for a figure. Memory that seemed to grow
+// has a ratio that means nothing.
+func (f *Figure) drawn() bool { return f.Ratio > 0 && finite(f.Ratio) }
+
+// group adds the bars of one result below what is there.
+func (c *chart) group(r *Result, x *scale) {
+	named := false
+	for i := range r.Figures {
+		f := &r.Figures[i]
+		if !f.drawn() {
+			continue
+		}
+		if !named {
+			c.Groups, named = append(c.Groups, group{c.Bottom + barStep/2, r.label()}), true
+			c.Bottom += barStep
+		}
 		from, to := min(c.One, x.at(f.Ratio)), max(c.One, x.at(f.Ratio))
-		y := c.Top + i*barStep
 		end, anchor := to+6, "start" // where the bar leads to
 		if f.Ratio < 1 {
 			end, anchor = from-6, "end"
 		}
+		name := r.label() + ": " + f.Name
 		c.Bars = append(c.Bars, bar{
-			Y: y + 4, Middle: y + barStep/2, X: px(from), Width: px(max(to-from, 1)), End: px(end), Anchor: anchor,
-			Label: short(it.label, 50), Value: number(f.Ratio),
-			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", it.label, f.value(), number(f.Ratio), f.Baseline, f.base()),
+			Y: c.Bottom + 4, Middle: c.Bottom + barStep/2, X: px(from), Width: px(max(to-from, 1)), End: px(end), Anchor: anchor,
+			Label: short(f.Name, 38), Value: number(f.Ratio),
+			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", name, f.value(), number(f.Ratio), f.Baseline, f.base()),
 		})
-		c.Table.Rows = append(c.Table.Rows, []string{it.label, f.value(), f.Baseline, f.base(), number(f.Ratio)})
+		c.Table.Rows = append(c.Table.Rows, []string{name, f.value(), f.Baseline, f.base(), number(f.Ratio)})
+		c.Bottom += barStep
 	}
-	c.Bottom = c.Top + len(items)*barStep + 4
-	c.Height = c.Bottom + 48
-	c.XTicks, c.XLabel = x.ticks(), "times the baseline"
-	c.Desc = fmt.Sprintf("%s as multiples of what the bare machine does, between %s and %s.", plural(len(items), "figure"), number(slices.Min(all)), number(slices.Max(all)))
-	return c
 }
 
 func short(s string, n int) string {
