@@ -21,6 +21,8 @@ const (
 	barsLeft    = 330 // what a bar is of stands before it
 	barsRight   = chartWidth - 70
 	barStep     = 24
+	legendStep  = 170
+	drawnBases  = 3    // beside a latency; more would not be told apart, and are in the table
 	maxPath     = 2000 // points of a line; more are thinned
 )
 
@@ -161,14 +163,17 @@ func quantiles() []struct {
 func (r *Result) percentiles() *chart {
 	c := newChart(slug(r.label(), "latency"), "Latency: "+r.label())
 	c.XLabel, c.YLabel = "percentile", "ms"
-	own := curve(r.Latency)
-	all := [][][2]float64{own}
-	if r.Base != nil && r.Base.TotalCount() > 0 {
-		all = append(all, curve(r.Base))
+	lines := []Baseline{{r.Workload, r.Latency}}
+	for _, base := range r.Bases {
+		if len(lines) <= drawnBases && base.Latency.TotalCount() > 0 {
+			lines = append(lines, base)
+		}
 	}
 	var xs, ys []float64
-	for _, points := range all {
-		for _, p := range points {
+	curves := make([][][2]float64, len(lines))
+	for i, l := range lines {
+		curves[i] = curve(l.Latency)
+		for _, p := range curves[i] {
 			xs, ys = append(xs, p[0]), append(ys, p[1])
 		}
 	}
@@ -180,10 +185,15 @@ func (r *Result) percentiles() *chart {
 		}
 	}
 	c.YTicks = y.ticks()
-	c.Lines = append(c.Lines, draw("own", own, &x, &y, marksOf(r.Workload, r.Latency, &x, &y)))
-	if len(all) > 1 {
-		c.Lines = append(c.Lines, draw("base", all[1], &x, &y, marksOf(r.BaseName, r.Base, &x, &y)))
-		c.Legend = []legend{{plotLeft, "own", r.Workload}, {plotLeft + 300, "base", r.BaseName}}
+	for i, l := range lines {
+		class := "own"
+		if i > 0 {
+			class = "base" + strconv.Itoa(i)
+		}
+		c.Lines = append(c.Lines, draw(class, curves[i], &x, &y, marksOf(l.Name, l.Latency, &x, &y)))
+		if len(lines) > 1 {
+			c.Legend = append(c.Legend, legend{plotLeft + i*legendStep, class, short(l.Name, 21)})
+		}
 	}
 	c.Desc = r.describe()
 	c.Table = r.distribution()
@@ -232,9 +242,9 @@ func (r *Result) describe() string {
 	h := r.Latency
 	text := fmt.Sprintf("Latency of %s by percentile, of %d: median %s ms, p99 %s ms, longest %s ms.", r.label(), h.TotalCount(),
 		number(millis(h.ValueAtQuantile(50))), number(millis(h.ValueAtQuantile(99))), number(millis(h.Max())))
-	if r.Base != nil {
-		text += fmt.Sprintf(" Beside it %s: median %s ms, p99 %s ms.", r.BaseName,
-			number(millis(r.Base.ValueAtQuantile(50))), number(millis(r.Base.ValueAtQuantile(99))))
+	for _, base := range r.Bases {
+		text += fmt.Sprintf(" Beside it %s: median %s ms, p99 %s ms.", base.Name,
+			number(millis(base.Latency.ValueAtQuantile(50))), number(millis(base.Latency.ValueAtQuantile(99))))
 	}
 	return text
 }
@@ -247,7 +257,7 @@ func (r *Result) distribution() table {
 	}
 	t.Head = append(t.Head, "max")
 	add := func(name string, h *hdrhistogram.Histogram) {
-		if h == nil || h.TotalCount() == 0 {
+		if h.TotalCount() == 0 {
 			return
 		}
 		row := []string{name, strconv.FormatInt(h.TotalCount(), 10), number(millis(h.Min())), number(h.Mean() / 1000)}
@@ -257,7 +267,9 @@ func (r *Result) distribution() table {
 		t.Rows = append(t.Rows, append(row, number(millis(h.Max()))))
 	}
 	add(r.label(), r.Latency)
-	add(r.BaseName, r.Base)
+	for _, base := range r.Bases {
+		add(base.Name, base.Latency)
+	}
 	t.Note = "In milliseconds."
 	return t
 }
@@ -339,7 +351,7 @@ func draw(class string, points [][2]float64, x, y *scale, marks []mark) line {
 // ratios draws how all figures stand to their baselines, in groups of one
 // result each, or nothing if none has a baseline.
 func ratios(results []*Result) *chart {
-	c := newChart("ratios", "Ratio to the bare machine")
+	c := newChart("ratios", "Ratio to the baseline")
 	c.Left, c.Right, c.Top = barsLeft, barsRight, 44
 	c.Table = table{Head: []string{"", "value", "baseline", "its value", "ratio"}}
 	var all []float64
@@ -360,7 +372,7 @@ func ratios(results []*Result) *chart {
 	}
 	c.Height = c.Bottom + 48
 	c.XTicks, c.XLabel = x.ticks(), "times the baseline"
-	c.Desc = fmt.Sprintf("%s as multiples of what the bare machine does, between %s and %s.", plural(len(all), "figure"), number(slices.Min(all)), number(slices.Max(all)))
+	c.Desc = fmt.Sprintf("%s as multiples of their baselines, between %s and %s.", plural(len(all), "figure"), number(slices.Min(all)), number(slices.Max(all)))
 	return c
 }
 

@@ -183,7 +183,7 @@ func (c *Comparison) figures(p pair, sameMachine bool) {
 		for i := range p.b.Figures {
 			now := &p.b.Figures[i]
 			x := change{workload: workload, name: now.Name, b: now, value: math.NaN(), ratio: math.NaN()}
-			if j := slices.IndexFunc(old, func(f Figure) bool { return f.Name == now.Name && f.Unit == now.Unit }); j >= 0 {
+			if j := sameFigure(old, now); j >= 0 {
 				before := old[j]
 				old = slices.Delete(old, j, j+1)
 				x.a = &before
@@ -197,13 +197,23 @@ func (c *Comparison) figures(p pair, sameMachine bool) {
 	}
 }
 
+// sameFigure returns where the figure of that name and unit is, if possible
+// with the same baseline, or -1.
+func sameFigure(all []Figure, f *Figure) int {
+	named := func(o Figure) bool { return o.Name == f.Name && o.Unit == f.Unit }
+	if i := slices.IndexFunc(all, func(o Figure) bool { return named(o) && o.Baseline == f.Baseline }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(all, named)
+}
+
 // judge says what changed, and whether that is good. Where both reports have a
 // ratio to a baseline it must agree with the value, or counts alone if the
 // machines are not the same.
 func (x *change) judge(sameMachine bool, threshold float64) {
 	x.value = percent(x.a.Value, x.b.Value)
 	count := []float64{x.value}
-	if x.a.Ratio != 0 && x.b.Ratio != 0 {
+	if x.a.Ratio != 0 && x.b.Ratio != 0 && x.a.Baseline == x.b.Baseline {
 		x.ratio = percent(x.a.Ratio, x.b.Ratio)
 		count = append(count, x.ratio)
 		if !sameMachine {

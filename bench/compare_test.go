@@ -140,6 +140,21 @@ func TestCompare_JoinsResults(t *testing.T) {
 	}
 }
 
+// A figure can be there more than once, beside different baselines.
+func TestCompare_TellsBaselinesApart(t *testing.T) {
+	beside := func(baseline string, ratio float64) bench.Figure {
+		return bench.Figure{Name: "call p50", Value: 10, Unit: "ms", Baseline: baseline, Base: 10 / ratio, Ratio: ratio}
+	}
+	a, b := of(beside("pipe", 100), beside("echo", 20)), of(beside("echo", 20), beside("pipe", 100))
+	if table, _ := compared(t, a, b); strings.Count(table, "| +0.0 % | 20.0 | 20.0 | +0.0 % |") != 1 || strings.Count(table, "| +0.0 % | 100 | 100 | +0.0 % |") != 1 {
+		t.Error(table)
+	}
+	table, _ := compared(t, of(beside("pipe", 100)), of(beside("echo", 20))) // of which the ratios say nothing
+	if got, want := rowOf(t, table, "call p50"), "10.0 ms | 10.0 ms | +0.0 % | 100 | 20.0 |  | "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // inFile writes a report and returns the file's name.
 func inFile(t *testing.T, r *bench.Report) string {
 	t.Helper()

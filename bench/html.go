@@ -57,7 +57,7 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	if c := ratios(r.Results); c != nil {
 		all = append(all, c)
-		p.Sections = append([]section{{Title: "Beside the bare machine", Note: "A bar to the right of 1 is more than the baseline, one to the left is less. Of delays and memory less is better, of rates more.", Charts: []*chart{c}}}, p.Sections...)
+		p.Sections = append([]section{{Title: "Beside the baselines", Note: "A bar to the right of 1 is more than the baseline, one to the left is less: of delays and memory less is better, of rates more.", Charts: []*chart{c}}}, p.Sections...)
 	}
 	distinct(all)
 	return parsed().ExecuteTemplate(w, "page", &p)

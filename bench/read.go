@@ -18,9 +18,10 @@ import (
 // What a report may hold at most, so that a file cannot take all memory.
 const (
 	maxReport  = 64 << 20 // bytes
-	maxResults = 200
+	maxResults = 100
 	maxFigures = 1000 // of one result
 	maxSeries  = 100  // of one result
+	maxBases   = 10   // of one result
 	maxWall    = 1e6  // seconds
 )
 
@@ -83,8 +84,9 @@ func (x *wireResult) result() (*Result, error) {
 		return nil, errors.New("a number of clients, calls or arrivals is negative")
 	case x.Wall < 0 || x.Wall > maxWall:
 		return nil, fmt.Errorf("wall_s is %g: 0 to %g can be", x.Wall, float64(maxWall))
-	case len(x.Figures) > maxFigures || len(x.Series) > maxSeries:
-		return nil, fmt.Errorf("%d figures and %d series are more than %d and %d", len(x.Figures), len(x.Series), maxFigures, maxSeries)
+	case len(x.Figures) > maxFigures || len(x.Series) > maxSeries || len(x.Bases) > maxBases:
+		return nil, fmt.Errorf("%d figures, %d series and %d baselines are more than %d, %d and %d",
+			len(x.Figures), len(x.Series), len(x.Bases), maxFigures, maxSeries, maxBases)
 	}
 	r := &Result{
 		Workload: x.Workload, Clients: x.Clients, N: x.N, Rate: x.Rate, Arrival: x.Arrival,
@@ -94,14 +96,15 @@ func (x *wireResult) result() (*Result, error) {
 	if r.Latency, err = x.Latency.histogram(); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
 	}
-	if x.Baseline != nil {
-		r.BaseName = x.Baseline.Name
-		if r.Base, err = x.Baseline.Latency.histogram(); err != nil {
-			return nil, fmt.Errorf("latency of the baseline: %w", err)
+	for i, base := range x.Bases {
+		h, err := base.Latency.histogram()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("latency of baseline %d: %w", i+1, err)
+		case h == nil:
+			return nil, fmt.Errorf("baseline %d has no latency", i+1)
 		}
-		if r.Base == nil {
-			return nil, errors.New("the baseline has no latency")
-		}
+		r.Bases = append(r.Bases, Baseline{base.Name, h})
 	}
 	for i := range x.Figures {
 		f := x.Figures[i]

@@ -45,7 +45,7 @@ func sample(tb testing.TB) *bench.Report {
 		Results: []*bench.Result{
 			{
 				Workload: "warm", Clients: 64, N: 5000, Wall: 5001234567 * time.Nanosecond,
-				Latency: counted(tb, 5000, 900), Base: counted(tb, 20000, 30), BaseName: "bare echo",
+				Latency: counted(tb, 5000, 900), Bases: []bench.Baseline{{Name: "bare pipe", Latency: counted(tb, 1000, 20)}, {Name: "bare echo", Latency: counted(tb, 20000, 30)}},
 				Figures: []bench.Figure{
 					{Name: "call p50", Value: 1.2, Unit: "ms", Better: bench.Lower, Baseline: "bare echo p50", Base: 0.03, Ratio: 40},
 					{Name: "calls", Value: 1000, Unit: "/s", Better: bench.Higher, Baseline: "bare echo", Base: 25000, Ratio: 0.04},
@@ -83,15 +83,27 @@ func equal(tb testing.TB, got, want *bench.Report) {
 	}
 	for i, w := range want.Results {
 		g, w := *got.Results[i], *w
-		for name, both := range map[string][2]*hdrhistogram.Histogram{"latency": {g.Latency, w.Latency}, "base": {g.Base, w.Base}} {
-			if (both[0] == nil) != (both[1] == nil) || both[0] != nil && !both[0].Equals(both[1]) {
-				tb.Errorf("result %d: the histograms of %s differ", i, name)
+		same(tb, "latency", g.Latency, w.Latency)
+		if len(g.Bases) != len(w.Bases) {
+			tb.Fatalf("result %d: %d baselines, want %d", i, len(g.Bases), len(w.Bases))
+		}
+		for j := range w.Bases {
+			same(tb, w.Bases[j].Name, g.Bases[j].Latency, w.Bases[j].Latency)
+			if g.Bases[j].Name != w.Bases[j].Name {
+				tb.Errorf("result %d: baseline %q, want %q", i, g.Bases[j].Name, w.Bases[j].Name)
 			}
 		}
-		g.Latency, g.Base, w.Latency, w.Base = nil, nil, nil, nil
+		g.Latency, g.Bases, w.Latency, w.Bases = nil, nil, nil, nil
 		if fmt.Sprintf("%+v", g) != fmt.Sprintf("%+v", w) {
 			tb.Errorf("result %d: got  %+v\nwant %+v", i, g, w)
 		}
+	}
+}
+
+func same(tb testing.TB, name string, got, want *hdrhistogram.Histogram) {
+	tb.Helper()
+	if (got == nil) != (want == nil) || got != nil && !got.Equals(want) {
+		tb.Errorf("the histograms of %s differ", name)
 	}
 }
 
@@ -150,10 +162,10 @@ func TestReport_JSONHasTheDocumentedForm(t *testing.T) {
 	}{
 		"report":   {form, []string{"daemon", "machine", "options", "results", "schema", "time", "url"}},
 		"machine":  {form["machine"].(map[string]any), []string{"arch", "cgroup", "cores", "cpu", "go", "kernel", "load1", "memory_bytes", "os", "python"}},
-		"result":   {result, []string{"baseline", "clients", "figures", "latency", "n", "series", "wall_s", "workload"}},
+		"result":   {result, []string{"baselines", "clients", "figures", "latency", "n", "series", "wall_s", "workload"}},
 		"open":     {form["results"].([]any)[2].(map[string]any), []string{"arrival", "clients", "figures", "n", "rate_per_s", "wall_s", "workload"}},
 		"latency":  {latency, []string{"count", "histogram_us", "max_ms", "mean_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p999_ms", "p99_ms"}},
-		"baseline": {result["baseline"].(map[string]any), []string{"latency", "name"}},
+		"baseline": {result["baselines"].([]any)[0].(map[string]any), []string{"latency", "name"}},
 		"figure":   {result["figures"].([]any)[0].(map[string]any), []string{"base", "baseline", "better", "name", "ratio", "unit", "value"}},
 		"series":   {result["series"].([]any)[0].(map[string]any), []string{"name", "points", "unit", "x_unit"}},
 	} {
@@ -207,7 +219,7 @@ func TestReadReport_SaysWhatIsWrong(t *testing.T) {
 		"another type":       {`{"schema":1,"results":"other"}`, "not a report in JSON"},
 		"no time":            {`{"schema":1}`, "the year 1"},
 		"too long":           {strings.Repeat(" ", 64<<20) + good, "longer than 64 MiB"},
-		"too many":           {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[` + strings.Repeat(`{"workload":"x"},`, 200) + `{"workload":"x"}]}`, "201 results"},
+		"too many":           {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[` + strings.Repeat(`{"workload":"x"},`, 100) + `{"workload":"x"}]}`, "101 results"},
 		"no workload":        {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[{}]}`, "result 1 of the report (): it does not name"},
 		"negative":           {strings.Replace(good, `"clients": 64`, `"clients": -64`, 1), "negative"},
 		"an age":             {strings.Replace(good, `"wall_s": 5,`, `"wall_s": 5e9,`, 1), "result 2 of the report (create): wall_s is 5e+09"},
@@ -218,7 +230,7 @@ func TestReadReport_SaysWhatIsWrong(t *testing.T) {
 		"not a histogram":    {one(`{"count":0,"histogram_us":"AAAAAAAAAAAAAAAA"}`), "histogram_us is not one"},
 		"a large histogram":  {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1, math.MaxInt64/4, 5)) + `"}`), "5 digits"},
 		"of another unit":    {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1000, 1e9, 3)) + `"}`), "from 1000"},
-		"baseline of naught": {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[{"workload":"x","baseline":{"name":"y"}}]}`, "has no latency"},
+		"baseline of naught": {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[{"workload":"x","baselines":[{"name":"y"}]}]}`, "has no latency"},
 	} {
 		r, err := bench.ReadReport(strings.NewReader(test.data))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -275,7 +287,7 @@ func TestReport_PageHasEverything(t *testing.T) {
 	if elements["svg"] != 4 || elements["desc"] != 4 || elements["script"]+elements["link"]+elements["img"] > 0 {
 		t.Errorf("elements: %v", elements)
 	}
-	for _, want := range []string{"sandwarden v1, native sandboxes", "A CPU", "Latency: warm, 64 clients", "delay by load: warm", "open, 250/s poisson", "99.9 %", "duration", "Ratio to the bare machine"} {
+	for _, want := range []string{"sandwarden v1, native sandboxes", "A CPU", "Latency: warm, 64 clients", "delay by load: warm", "open, 250/s poisson", "99.9 %", "duration", "Ratio to the baseline"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)
 		}
@@ -299,7 +311,7 @@ func TestReport_HostileTextIsText(t *testing.T) {
 	r.Machine.CPU, r.Machine.Kernel, r.Machine.Python = hostile, hostile, hostile
 	r.Options = map[string]string{hostile: hostile}
 	x := r.Results[0]
-	x.Workload, x.Arrival, x.BaseName = hostile, hostile, hostile
+	x.Workload, x.Arrival, x.Bases[1].Name = hostile, hostile, hostile
 	x.Figures[0].Name, x.Figures[0].Unit, x.Figures[0].Better, x.Figures[0].Baseline = hostile, hostile, hostile, hostile
 	x.Series[0].Name, x.Series[0].XUnit, x.Series[0].Unit = hostile, hostile, hostile
 	text, elements := wellFormed(t, written(t, r.HTML))
@@ -404,7 +416,7 @@ func TestMain_AsksTheDaemonWhatItIs(t *testing.T) {
 			if bytes.Contains(data, []byte("secret")) || r.Options["duration"] != "10ms" {
 				t.Errorf("the report has %s", data)
 			}
-			if r.Machine.Cores == 0 || r.Machine.Go == "" || r.Results[0].Base.TotalCount() == 0 || r.Results[0].Figures[2].Better != bench.Higher {
+			if r.Machine.Cores == 0 || r.Machine.Go == "" || len(r.Results[0].Bases) != 1 || r.Results[0].Bases[0].Latency.TotalCount() == 0 || r.Results[0].Figures[2].Better != bench.Higher {
 				t.Errorf("%+v, %+v", r.Machine, r.Results[0])
 			}
 		})
