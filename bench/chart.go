@@ -240,13 +240,14 @@ func marksOf(what string, h *hdrhistogram.Histogram, x, y *scale) []mark {
 // describe says in words what the curve shows.
 func (r *Result) describe() string {
 	h := r.Latency
-	text := fmt.Sprintf("Latency of %s by percentile, of %d: median %s ms, p99 %s ms, longest %s ms.", r.label(), h.TotalCount(),
+	var text strings.Builder
+	fmt.Fprintf(&text, "Latency of %s by percentile, of %d: median %s ms, p99 %s ms, longest %s ms.", r.label(), h.TotalCount(),
 		number(millis(h.ValueAtQuantile(50))), number(millis(h.ValueAtQuantile(99))), number(millis(h.Max())))
 	for _, base := range r.Bases {
-		text += fmt.Sprintf(" Beside it %s: median %s ms, p99 %s ms.", base.Name,
+		fmt.Fprintf(&text, " Beside it %s: median %s ms, p99 %s ms.", base.Name,
 			number(millis(base.Latency.ValueAtQuantile(50))), number(millis(base.Latency.ValueAtQuantile(99))))
 	}
-	return text
+	return text.String()
 }
 
 // distribution is the table of a curve.
