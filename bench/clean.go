@@ -45,6 +45,10 @@ func (r *Report) clean() *Report {
 	for _, result := range r.Results {
 		own.Results = append(own.Results, result.clean())
 	}
+	own.Notes = nil
+	for _, note := range r.Notes {
+		own.Notes = append(own.Notes, clean(note))
+	}
 	return &own
 }
 

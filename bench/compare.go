@@ -224,17 +224,21 @@ func (x *change) judge(sameMachine bool, threshold float64) {
 	for _, v := range count {
 		up, down = up && v > threshold, down && v < -threshold
 	}
-	direction := x.b.Better
-	if direction == "" {
-		direction = better(x.b.Unit)
-	}
-	switch {
+	switch direction := x.b.direction(); {
 	case direction == "" || up == down:
 	case up == (direction == Higher):
 		x.verdict = betterNow
 	default:
 		x.verdict = worseNow
 	}
+}
+
+// direction is that which the figure has, or else its unit.
+func (f *Figure) direction() string {
+	if f.Better != "" {
+		return f.Better
+	}
+	return better(f.Unit)
 }
 
 // percent returns the change from a to b in percent of a. From nothing it is

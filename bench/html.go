@@ -26,6 +26,7 @@ type (
 		When, URL, Daemon, Machine string
 		Options                    []option
 		Sections                   []section
+		Notes                      []string
 	}
 	option  struct{ Name, Value string }
 	section struct {
@@ -41,7 +42,7 @@ type (
 func (r *Report) HTML(w io.Writer) error {
 	r = r.clean()
 	p := page{
-		When: r.Time.UTC().Format(time.RFC3339), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine.String(),
+		When: r.Time.UTC().Format(time.RFC3339), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine.String(), Notes: r.Notes,
 	}
 	if p.Daemon == "" {
 		p.Daemon = "it did not say what it is"

@@ -59,6 +59,7 @@ func sample(tb testing.TB) *bench.Report {
 			},
 			{Workload: "open", Clients: 8, N: 10, Rate: 250, Arrival: "poisson", Wall: time.Second},
 		},
+		Notes: []string{"no bubblewrap here"},
 	}
 }
 
@@ -161,7 +162,7 @@ func TestReport_JSONHasTheDocumentedForm(t *testing.T) {
 		in   map[string]any
 		want []string
 	}{
-		"report":   {form, []string{"daemon", "machine", "options", "results", "schema", "time", "url"}},
+		"report":   {form, []string{"daemon", "machine", "notes", "options", "results", "schema", "time", "url"}},
 		"machine":  {form["machine"].(map[string]any), []string{"arch", "cgroup", "cores", "cpu", "go", "kernel", "load1", "memory_bytes", "os", "python"}},
 		"result":   {result, []string{"baselines", "clients", "figures", "latency", "n", "series", "wall_s", "workload"}},
 		"open":     {form["results"].([]any)[2].(map[string]any), []string{"arrival", "clients", "figures", "n", "rate_per_s", "wall_s", "workload"}},
@@ -273,7 +274,7 @@ func TestReport_MarkdownTellsMachineAndDaemon(t *testing.T) {
 		"2026-11-26T16:00:00Z, daemon at http://localhost:8775: sandwarden v1, native sandboxes\n",
 		"linux/amd64, 2 CPUs, A CPU, 24.0 GiB, kernel 6.18, cgroup v1, go1.26, Python 3.11.2, load 0.25 before\n",
 		"| warm, 64 clients, n 5000 | call p50 | 1.20 ms | bare echo p50 | 0.030 ms | 40.0 |\n",
-		"| create, 1 client, n 100 | sessions held | 101 |  |  |  |\n",
+		"| create, 1 client, n 100 | sessions held | 101 |  |  |  |\n", "\n\n- no bubblewrap here\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -288,7 +289,7 @@ func TestReport_PageHasEverything(t *testing.T) {
 	if elements["svg"] != 4 || elements["desc"] != 4 || elements["script"]+elements["link"]+elements["img"] > 0 {
 		t.Errorf("elements: %v", elements)
 	}
-	for _, want := range []string{"sandwarden v1, native sandboxes", "A CPU", "Latency: warm, 64 clients", "delay by load: warm", "open, 250/s poisson", "99.9 %", "duration", "Ratio to the baseline"} {
+	for _, want := range []string{"sandwarden v1, native sandboxes", "A CPU", "Latency: warm, 64 clients", "delay by load: warm", "open, 250/s poisson", "99.9 %", "duration", "Ratio to the baseline", "no bubblewrap here"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)
 		}
@@ -310,7 +311,7 @@ func TestReport_HostileTextIsText(t *testing.T) {
 	r := sample(t)
 	r.URL, r.Daemon = "http://x/"+hostile, hostile
 	r.Machine.CPU, r.Machine.Kernel, r.Machine.Python = hostile, hostile, hostile
-	r.Options = map[string]string{hostile: hostile}
+	r.Options, r.Notes = map[string]string{hostile: hostile}, []string{hostile}
 	x := r.Results[0]
 	x.Workload, x.Arrival, x.Bases[1].Name = hostile, hostile, hostile
 	x.Figures[0].Name, x.Figures[0].Unit, x.Figures[0].Better, x.Figures[0].Baseline = hostile, hostile, hostile, hostile

@@ -25,6 +25,7 @@ type (
 		Machine Machine           `json:"machine"`
 		Options map[string]string `json:"options,omitempty"`
 		Results []wireResult      `json:"results"`
+		Notes   []string          `json:"notes,omitempty"`
 	}
 	wireResult struct {
 		Workload string         `json:"workload"`
@@ -70,7 +71,7 @@ func (r *Report) JSON(w io.Writer) error {
 	r = r.clean()
 	form := wireReport{
 		Schema: schema, Time: r.Time.UTC(), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine, Options: r.Options,
-		Results: make([]wireResult, 0, len(r.Results)),
+		Results: make([]wireResult, 0, len(r.Results)), Notes: r.Notes,
 	}
 	for _, result := range r.Results {
 		x, err := result.wire()
