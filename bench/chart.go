@@ -21,7 +21,6 @@ const (
 	barsLeft    = 330 // what a bar is of stands before it
 	barsRight   = chartWidth - 70
 	barStep     = 24
-	legendStep  = 170
 	drawnBases  = 3    // beside a latency; more would not be told apart, and are in the table
 	maxPath     = 2000 // points of a line; more are thinned
 )
@@ -185,6 +184,10 @@ func (r *Result) percentiles() *chart {
 		}
 	}
 	c.YTicks = y.ticks()
+	place, letters := plotLeft, 28
+	if len(lines) > 3 {
+		letters = 20
+	}
 	for i, l := range lines {
 		class := "own"
 		if i > 0 {
@@ -192,7 +195,9 @@ func (r *Result) percentiles() *chart {
 		}
 		c.Lines = append(c.Lines, draw(class, curves[i], &x, &y, marksOf(l.Name, l.Latency, &x, &y)))
 		if len(lines) > 1 {
-			c.Legend = append(c.Legend, legend{plotLeft + i*legendStep, class, short(l.Name, 21)})
+			name := short(l.Name, letters)
+			c.Legend = append(c.Legend, legend{place, class, name})
+			place += 46 + 7*len([]rune(name)) // about what it takes
 		}
 	}
 	c.Desc = r.describe()
@@ -401,12 +406,27 @@ func (c *chart) group(r *Result, x *scale) {
 		name := r.label() + ": " + f.Name
 		c.Bars = append(c.Bars, bar{
 			Y: c.Bottom + 4, Middle: c.Bottom + barStep/2, X: px(from), Width: px(max(to-from, 1)), End: px(end), Anchor: anchor,
-			Label: short(f.Name, 38), Value: number(f.Ratio),
+			Label: short(r.barLabel(f), 40), Value: number(f.Ratio),
 			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", name, f.value(), number(f.Ratio), f.Baseline, f.base()),
 		})
 		c.Table.Rows = append(c.Table.Rows, []string{name, f.value(), f.Baseline, f.base(), number(f.Ratio)})
 		c.Bottom += barStep
 	}
+}
+
+// barLabel names a figure, and what it is compared with where the result has the
+// figure more than once.
+func (r *Result) barLabel(f *Figure) string {
+	same := 0
+	for i := range r.Figures {
+		if r.Figures[i].Name == f.Name && r.Figures[i].drawn() {
+			same++
+		}
+	}
+	if same > 1 {
+		return f.Name + " / " + f.Baseline
+	}
+	return f.Name
 }
 
 func short(s string, n int) string {
