@@ -57,8 +57,8 @@ func Chaos(ctx context.Context, o Options) (r *Result, err error) {
 	}
 	r = &Result{Workload: "chaos", Clients: o.Clients, N: d.begun, Wall: time.Since(began), Latency: b.during.latency}
 	r.latencies("call of a bystander", "before", calm.latency)
-	r.add("bystanders harmed", 0, "") // or this had failed
-	r.add("askers without an answer", 0, "")
+	r.fewer("bystanders harmed", 0) // or this had failed
+	r.fewer("askers without an answer", 0)
 	for kind, name := range deedNames() {
 		r.add(name, float64(harm.done[kind].Load()), "")
 	}

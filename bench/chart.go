@@ -21,6 +21,7 @@ const (
 	barsLeft    = 330 // what a bar is of stands before it
 	barsRight   = chartWidth - 70
 	barStep     = 24
+	drawnBases  = 3    // beside a latency; more would not be told apart, and are in the table
 	maxPath     = 2000 // points of a line; more are thinned
 )
 
@@ -37,6 +38,7 @@ type chart struct {
 	YLabel        string
 	Legend        []legend // where there is more than one line
 	Lines         []line
+	Groups        []group // of bars
 	Bars          []bar
 	One           float64 // where the ratio 1 is, of bars
 	Table         table   // the same numbers
@@ -59,8 +61,13 @@ type (
 	}
 	bar struct {
 		Y, Middle           int
-		X, Width, End       string
+		X, Width            string
+		End, Anchor         string // of the value beside it
 		Label, Value, Title string
+	}
+	group struct {
+		Middle int
+		Label  string
 	}
 	table struct {
 		Head []string
@@ -155,14 +162,17 @@ func quantiles() []struct {
 func (r *Result) percentiles() *chart {
 	c := newChart(slug(r.label(), "latency"), "Latency: "+r.label())
 	c.XLabel, c.YLabel = "percentile", "ms"
-	own := curve(r.Latency)
-	all := [][][2]float64{own}
-	if r.Base != nil && r.Base.TotalCount() > 0 {
-		all = append(all, curve(r.Base))
+	lines := []Baseline{{r.Workload, r.Latency}}
+	for _, base := range r.Bases {
+		if len(lines) <= drawnBases && base.Latency.TotalCount() > 0 {
+			lines = append(lines, base)
+		}
 	}
 	var xs, ys []float64
-	for _, points := range all {
-		for _, p := range points {
+	curves := make([][][2]float64, len(lines))
+	for i, l := range lines {
+		curves[i] = curve(l.Latency)
+		for _, p := range curves[i] {
 			xs, ys = append(xs, p[0]), append(ys, p[1])
 		}
 	}
@@ -174,10 +184,21 @@ func (r *Result) percentiles() *chart {
 		}
 	}
 	c.YTicks = y.ticks()
-	c.Lines = append(c.Lines, draw("own", own, &x, &y, marksOf(r.Workload, r.Latency, &x, &y)))
-	if len(all) > 1 {
-		c.Lines = append(c.Lines, draw("base", all[1], &x, &y, marksOf(r.BaseName, r.Base, &x, &y)))
-		c.Legend = []legend{{plotLeft, "own", r.Workload}, {plotLeft + 300, "base", r.BaseName}}
+	place, letters := plotLeft, 28
+	if len(lines) > 3 {
+		letters = 20
+	}
+	for i, l := range lines {
+		class := "own"
+		if i > 0 {
+			class = "base" + strconv.Itoa(i)
+		}
+		c.Lines = append(c.Lines, draw(class, curves[i], &x, &y, marksOf(l.Name, l.Latency, &x, &y)))
+		if len(lines) > 1 {
+			name := short(l.Name, letters)
+			c.Legend = append(c.Legend, legend{place, class, name})
+			place += 46 + 7*len([]rune(name)) // about what it takes
+		}
 	}
 	c.Desc = r.describe()
 	c.Table = r.distribution()
@@ -224,13 +245,14 @@ func marksOf(what string, h *hdrhistogram.Histogram, x, y *scale) []mark {
 // describe says in words what the curve shows.
 func (r *Result) describe() string {
 	h := r.Latency
-	text := fmt.Sprintf("Latency of %s by percentile, of %d: median %s ms, p99 %s ms, longest %s ms.", r.label(), h.TotalCount(),
+	var text strings.Builder
+	fmt.Fprintf(&text, "Latency of %s by percentile, of %d: median %s ms, p99 %s ms, longest %s ms.", r.label(), h.TotalCount(),
 		number(millis(h.ValueAtQuantile(50))), number(millis(h.ValueAtQuantile(99))), number(millis(h.Max())))
-	if r.Base != nil {
-		text += fmt.Sprintf(" Beside it %s: median %s ms, p99 %s ms.", r.BaseName,
-			number(millis(r.Base.ValueAtQuantile(50))), number(millis(r.Base.ValueAtQuantile(99))))
+	for _, base := range r.Bases {
+		fmt.Fprintf(&text, " Beside it %s: median %s ms, p99 %s ms.", base.Name,
+			number(millis(base.Latency.ValueAtQuantile(50))), number(millis(base.Latency.ValueAtQuantile(99))))
 	}
-	return text
+	return text.String()
 }
 
 // distribution is the table of a curve.
@@ -241,7 +263,7 @@ func (r *Result) distribution() table {
 	}
 	t.Head = append(t.Head, "max")
 	add := func(name string, h *hdrhistogram.Histogram) {
-		if h == nil || h.TotalCount() == 0 {
+		if h.TotalCount() == 0 {
 			return
 		}
 		row := []string{name, strconv.FormatInt(h.TotalCount(), 10), number(millis(h.Min())), number(h.Mean() / 1000)}
@@ -251,7 +273,9 @@ func (r *Result) distribution() table {
 		t.Rows = append(t.Rows, append(row, number(millis(h.Max()))))
 	}
 	add(r.label(), r.Latency)
-	add(r.BaseName, r.Base)
+	for _, base := range r.Bases {
+		add(base.Name, base.Latency)
+	}
 	t.Note = "In milliseconds."
 	return t
 }
@@ -330,47 +354,79 @@ func draw(class string, points [][2]float64, x, y *scale, marks []mark) line {
 	return line{Class: class, Path: path.String(), Marks: marks}
 }
 
-// ratios draws how all figures stand to their baselines, or nothing if none
-// has one.
+// ratios draws how all figures stand to their baselines, in groups of one
+// result each, or nothing if none has a baseline.
 func ratios(results []*Result) *chart {
-	c := newChart("ratios", "Ratio to the bare machine")
+	c := newChart("ratios", "Ratio to the baseline")
 	c.Left, c.Right, c.Top = barsLeft, barsRight, 44
 	c.Table = table{Head: []string{"", "value", "baseline", "its value", "ratio"}}
 	var all []float64
-	type item struct {
-		label string
-		f     *Figure
-	}
-	var items []item
 	for _, r := range results {
 		for i := range r.Figures {
-			// Memory that seemed to grow has a ratio that means nothing.
-			if f := &r.Figures[i]; f.Ratio > 0 && finite(f.Ratio) {
-				items, all = append(items, item{r.label() + ": " + f.Name, f}), append(all, f.Ratio)
+			if r.Figures[i].drawn() {
+				all = append(all, r.Figures[i].Ratio)
 			}
 		}
 	}
-	if len(items) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
-	x := newScale(append(all, 1, 10), true, barsLeft, barsRight)
-	c.One = x.at(1)
-	for i, it := range items {
-		f := it.f
-		from, to := min(c.One, x.at(f.Ratio)), max(c.One, x.at(f.Ratio))
-		y := c.Top + i*barStep
-		c.Bars = append(c.Bars, bar{
-			Y: y + 4, Middle: y + barStep/2 + 4, X: px(from), Width: px(max(to-from, 1)), End: px(to + 6),
-			Label: short(it.label, 52), Value: number(f.Ratio),
-			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", it.label, f.value(), number(f.Ratio), f.Baseline, f.base()),
-		})
-		c.Table.Rows = append(c.Table.Rows, []string{it.label, f.value(), f.Baseline, f.base(), number(f.Ratio)})
+	x := newScale(append(slices.Clone(all), 1, 10), true, barsLeft, barsRight)
+	c.One, c.Bottom = x.at(1), c.Top
+	for _, r := range results {
+		c.group(r, &x)
 	}
-	c.Bottom = c.Top + len(items)*barStep + 4
 	c.Height = c.Bottom + 48
 	c.XTicks, c.XLabel = x.ticks(), "times the baseline"
-	c.Desc = fmt.Sprintf("%s as multiples of what the bare machine does, between %s and %s.", plural(len(items), "figure"), number(slices.Min(all)), number(slices.Max(all)))
+	c.Desc = fmt.Sprintf("%s as multiples of their baselines, between %s and %s.", plural(len(all), "figure"), number(slices.Min(all)), number(slices.Max(all)))
 	return c
+}
+
+// drawn reports whether there is a bar for a figure. Memory that seemed to grow
+// has a ratio that means nothing.
+func (f *Figure) drawn() bool { return f.Ratio > 0 && finite(f.Ratio) }
+
+// group adds the bars of one result below what is there.
+func (c *chart) group(r *Result, x *scale) {
+	named := false
+	for i := range r.Figures {
+		f := &r.Figures[i]
+		if !f.drawn() {
+			continue
+		}
+		if !named {
+			c.Groups, named = append(c.Groups, group{c.Bottom + barStep/2, r.label()}), true
+			c.Bottom += barStep
+		}
+		from, to := min(c.One, x.at(f.Ratio)), max(c.One, x.at(f.Ratio))
+		end, anchor := to+6, "start" // where the bar leads to
+		if f.Ratio < 1 {
+			end, anchor = from-6, "end"
+		}
+		name := r.label() + ": " + f.Name
+		c.Bars = append(c.Bars, bar{
+			Y: c.Bottom + 4, Middle: c.Bottom + barStep/2, X: px(from), Width: px(max(to-from, 1)), End: px(end), Anchor: anchor,
+			Label: short(r.barLabel(f), 40), Value: number(f.Ratio),
+			Title: fmt.Sprintf("%s: %s, %s times %s (%s)", name, f.value(), number(f.Ratio), f.Baseline, f.base()),
+		})
+		c.Table.Rows = append(c.Table.Rows, []string{name, f.value(), f.Baseline, f.base(), number(f.Ratio)})
+		c.Bottom += barStep
+	}
+}
+
+// barLabel names a figure, and what it is compared with where the result has the
+// figure more than once.
+func (r *Result) barLabel(f *Figure) string {
+	same := 0
+	for i := range r.Figures {
+		if r.Figures[i].Name == f.Name && r.Figures[i].drawn() {
+			same++
+		}
+	}
+	if same > 1 {
+		return f.Name + " / " + f.Baseline
+	}
+	return f.Name
 }
 
 func short(s string, n int) string {

@@ -45,16 +45,24 @@ func (r *Report) clean() *Report {
 	for _, result := range r.Results {
 		own.Results = append(own.Results, result.clean())
 	}
+	own.Notes = nil
+	for _, note := range r.Notes {
+		own.Notes = append(own.Notes, clean(note))
+	}
 	return &own
 }
 
 func (r *Result) clean() *Result {
 	own := *r
-	own.Workload, own.Arrival, own.BaseName = clean(r.Workload), clean(r.Arrival), clean(r.BaseName)
+	own.Workload, own.Arrival = clean(r.Workload), clean(r.Arrival)
 	own.Figures = slices.Clone(r.Figures)
 	for i := range own.Figures {
 		f := &own.Figures[i]
 		f.Name, f.Unit, f.Better, f.Baseline = clean(f.Name), clean(f.Unit), clean(f.Better), clean(f.Baseline)
+	}
+	own.Bases = slices.Clone(r.Bases)
+	for i := range own.Bases {
+		own.Bases[i].Name = clean(own.Bases[i].Name)
 	}
 	own.Series = slices.Clone(r.Series)
 	for i := range own.Series {

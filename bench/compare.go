@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +99,7 @@ func Compare(a, b *Report, threshold float64) *Comparison {
 	c := &Comparison{a: a, b: b, threshold: threshold}
 	machines := differences("machines", a.Machine.facts(), b.Machine.facts())
 	c.notes = append(machines, differences("options", a.Options, b.Options)...)
-	sameMachine := a.Machine.same(&b.Machine)
+	sameMachine := a.Machine.same(b.Machine)
 	if !sameMachine {
 		c.notes = append(c.notes, "not the same machine: where there is a ratio to a baseline it alone is judged")
 	}
@@ -112,15 +113,15 @@ func Compare(a, b *Report, threshold float64) *Comparison {
 }
 
 // facts are what two machines may differ in, but for how busy they were.
-func (m *Machine) facts() map[string]string {
+func (m Machine) facts() map[string]string {
 	return map[string]string{
-		"os": m.OS, "arch": m.Arch, "cpu": m.CPU, "cores": fmt.Sprint(m.Cores), "memory": fmt.Sprintf("%.1f GiB", float64(m.Memory)/(1<<30)),
-		"kernel": m.Kernel, "cgroup": fmt.Sprint(m.Cgroup), "go": m.Go, "python": m.Python,
+		"os": m.OS, "arch": m.Arch, "cpu": m.CPU, "cores": strconv.Itoa(m.Cores), "memory": fmt.Sprintf("%.1f GiB", float64(m.Memory)/(1<<30)),
+		"kernel": m.Kernel, "cgroup": strconv.Itoa(m.Cgroup), "go": m.Go, "python": m.Python,
 	}
 }
 
 // same reports whether values of two machines can be compared as they are.
-func (m *Machine) same(o *Machine) bool {
+func (m Machine) same(o Machine) bool {
 	return m.OS == o.OS && m.Arch == o.Arch && m.CPU == o.CPU && m.Cores == o.Cores
 }
 
@@ -182,7 +183,7 @@ func (c *Comparison) figures(p pair, sameMachine bool) {
 		for i := range p.b.Figures {
 			now := &p.b.Figures[i]
 			x := change{workload: workload, name: now.Name, b: now, value: math.NaN(), ratio: math.NaN()}
-			if j := slices.IndexFunc(old, func(f Figure) bool { return f.Name == now.Name && f.Unit == now.Unit }); j >= 0 {
+			if j := sameFigure(old, now); j >= 0 {
 				before := old[j]
 				old = slices.Delete(old, j, j+1)
 				x.a = &before
@@ -196,13 +197,23 @@ func (c *Comparison) figures(p pair, sameMachine bool) {
 	}
 }
 
+// sameFigure returns where the figure of that name and unit is, if possible
+// with the same baseline, or -1.
+func sameFigure(all []Figure, f *Figure) int {
+	named := func(o Figure) bool { return o.Name == f.Name && o.Unit == f.Unit }
+	if i := slices.IndexFunc(all, func(o Figure) bool { return named(o) && o.Baseline == f.Baseline }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(all, named)
+}
+
 // judge says what changed, and whether that is good. Where both reports have a
 // ratio to a baseline it must agree with the value, or counts alone if the
 // machines are not the same.
 func (x *change) judge(sameMachine bool, threshold float64) {
 	x.value = percent(x.a.Value, x.b.Value)
 	count := []float64{x.value}
-	if x.a.Ratio != 0 && x.b.Ratio != 0 {
+	if x.a.Ratio != 0 && x.b.Ratio != 0 && x.a.Baseline == x.b.Baseline {
 		x.ratio = percent(x.a.Ratio, x.b.Ratio)
 		count = append(count, x.ratio)
 		if !sameMachine {
@@ -213,17 +224,21 @@ func (x *change) judge(sameMachine bool, threshold float64) {
 	for _, v := range count {
 		up, down = up && v > threshold, down && v < -threshold
 	}
-	direction := x.b.Better
-	if direction == "" {
-		direction = better(x.b.Unit)
-	}
-	switch {
+	switch direction := x.b.direction(); {
 	case direction == "" || up == down:
 	case up == (direction == Higher):
 		x.verdict = betterNow
 	default:
 		x.verdict = worseNow
 	}
+}
+
+// direction is that which the figure has, or else its unit.
+func (f *Figure) direction() string {
+	if f.Better != "" {
+		return f.Better
+	}
+	return better(f.Unit)
 }
 
 // percent returns the change from a to b in percent of a. From nothing it is

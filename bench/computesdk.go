@@ -80,7 +80,11 @@ func (r *Report) ComputeSDK(w io.Writer) error {
 	}
 	for _, result := range r.Results {
 		if mode := result.sdkMode(); mode != "" {
-			file.Results = append(file.Results, result.sdk(mode))
+			x := result.sdk(mode)
+			if mode == sdkStaggered {
+				x.Stagger = result.stagger(r.Options)
+			}
+			file.Results = append(file.Results, x)
 		}
 	}
 	if len(file.Results) == 0 {
@@ -135,10 +139,20 @@ func (r *Result) sdk(mode string) sdkResult {
 	if mode != sdkSequential {
 		x.Concurrency, x.Wall, x.First = len(x.Iterations), hundredths(r.Wall.Seconds()*1000), hundredths(times[0])
 	}
-	if mode == sdkStaggered && r.Rate > 0 {
-		x.Stagger = hundredths(1000 / r.Rate)
-	}
 	return x
+}
+
+// stagger returns the milliseconds between two launches, or 0 where nothing
+// tells.
+func (r *Result) stagger(options map[string]string) float64 {
+	if r.Rate > 0 {
+		return hundredths(1000 / r.Rate)
+	}
+	interval, err := time.ParseDuration(options["interval"])
+	if err != nil || interval < 0 {
+		return 0
+	}
+	return hundredths(interval.Seconds() * 1000)
 }
 
 // counted returns what a histogram counted, in milliseconds, from the shortest:

@@ -132,6 +132,6 @@ func (r *Result) firstResults(ctx context.Context, o Options) (spawn float64, er
 			r.latencies(what, j.name+" with python3", h)
 		}
 	}
-	r.latencies(what, "bare python3", base) // the last is the one that is drawn
+	r.latencies(what, "bare python3", base)
 	return base.Mean() / 1000, nil
 }

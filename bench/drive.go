@@ -115,6 +115,6 @@ func (r *Result) scheduled(o Options, d driven) {
 		return
 	}
 	r.Rate, r.Arrival, r.Clients = o.Rate, o.Arrival, o.InFlight
-	r.add("begun late", float64(d.late), "")
-	r.add("could not be begun", float64(d.missed), "")
+	r.fewer("begun late", float64(d.late))
+	r.fewer("could not be begun", float64(d.missed))
 }

@@ -235,8 +235,8 @@ func (h *holding) figures(r *Result, s *heldStep, held int) {
 	r.compare("memory of an idle Python session", s.memory/mib, "MiB", "bare idle python3", h.base/mib)
 	r.add("sessions held", float64(held), "")
 	if h.resident != nil {
-		r.add("tasks a session", s.tasks, "")
-		r.add("daemon's descriptors a session", s.descriptors, "")
+		r.fewer("tasks a session", s.tasks)
+		r.fewer("daemon's descriptors a session", s.descriptors)
 		r.add("daemon's memory a session", s.daemon/kib, "KiB")
 	}
 	r.add("new session to first result p50", millis(s.create.ValueAtQuantile(50)), "ms")

@@ -12,7 +12,7 @@ import (
 )
 
 //go:embed templates
-var templates embed.FS //nolint:gochecknoglobals // go:embed knows no other way
+var templates embed.FS
 
 // parsed are the page and the drawing. What a daemon or a file says goes
 // through html/template, which escapes it as the place demands.
@@ -26,6 +26,7 @@ type (
 		When, URL, Daemon, Machine string
 		Options                    []option
 		Sections                   []section
+		Notes                      []string
 	}
 	option  struct{ Name, Value string }
 	section struct {
@@ -41,7 +42,7 @@ type (
 func (r *Report) HTML(w io.Writer) error {
 	r = r.clean()
 	p := page{
-		When: r.Time.UTC().Format(time.RFC3339), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine.String(),
+		When: r.Time.UTC().Format(time.RFC3339), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine.String(), Notes: r.Notes,
 	}
 	if p.Daemon == "" {
 		p.Daemon = "it did not say what it is"
@@ -57,7 +58,7 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	if c := ratios(r.Results); c != nil {
 		all = append(all, c)
-		p.Sections = append([]section{{Title: "Beside the bare machine", Note: "A bar to the right of 1 is more than the baseline, one to the left is less. Of delays and memory less is better, of rates more.", Charts: []*chart{c}}}, p.Sections...)
+		p.Sections = append([]section{{Title: "Beside the baselines", Note: "A bar to the right of 1 is more than the baseline, one to the left is less: of delays and memory less is better, of rates more.", Charts: []*chart{c}}}, p.Sections...)
 	}
 	distinct(all)
 	return parsed().ExecuteTemplate(w, "page", &p)

@@ -117,7 +117,7 @@ func (w *watcher) after(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(w.sessions, name) })
-	r.add("sessions left", float64(len(names)), "")
+	r.fewer("sessions left", float64(len(names)))
 	w.client.close()
 	var left []string
 	if len(names) > 0 {
@@ -167,7 +167,7 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 		{"control groups left", now.cgroups, w.before.cgroups},
 		{"daemon's descriptors left", now.descriptors, w.before.descriptors},
 	} {
-		r.add(x.name, float64(x.now-x.then), "")
+		r.fewer(x.name, float64(x.now-x.then))
 	}
 	r.compare("daemon's memory", float64(now.rss)/mib, "MiB", "before the run", float64(w.before.rss)/mib)
 	return more, nil

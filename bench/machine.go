@@ -30,7 +30,7 @@ func thisMachine(ctx context.Context, python string) Machine {
 		OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(),
 		Python: pythonVersion(ctx, python),
 	}
-	m.look()
+	look(&m)
 	return m.clean()
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // look reads what the kernel says of the machine.
-func (m *Machine) look() {
+func look(m *Machine) {
 	for _, key := range []string{"model name", "cpu model", "Model", "Processor"} { // as the architecture has it
 		if m.CPU == "" {
 			m.CPU = lineOf("/proc/cpuinfo", key)

@@ -43,7 +43,7 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 	report, err := c.measure(ctx, chosen)
 	// What has been measured is shown, also when a later step failed.
 	if report != nil && len(report.Results) > 0 {
-		report.Options = recorded(flags)
+		report.Options, report.Notes = recorded(flags), c.notes
 		err = errors.Join(err, c.write(report, len(chosen) > 1))
 	}
 	return err
@@ -167,16 +167,9 @@ func (c *benchCommand) watched(ctx context.Context, chosen []step, o Options) (*
 	return report, errors.Join(err, failed)
 }
 
-// write writes the report, what could not be measured, and of all workloads
-// what is to be reached.
+// write writes the report and, of all workloads, what is to be reached.
 func (c *benchCommand) write(report *Report, all bool) error {
 	err := report.Markdown(c.stdout)
-	for i, note := range c.notes {
-		if i == 0 {
-			fmt.Fprintln(c.stdout)
-		}
-		fmt.Fprintln(c.stdout, "- "+note)
-	}
 	if all {
 		err = errors.Join(err, writeTargets(c.stdout, report.Results))
 	}

@@ -41,11 +41,12 @@ func (o *outputs) write(r *Report) error {
 }
 
 // recorded returns the flags and their values, as a report tells them: not
-// where it is itself written to, what it tells elsewhere, or a secret.
+// where it is itself written to, what it tells elsewhere, what is shown
+// meanwhile, or a secret.
 func recorded(flags *pflag.FlagSet) map[string]string {
 	options := map[string]string{}
 	flags.VisitAll(func(f *pflag.Flag) {
-		unsaid := slices.Contains([]string{"json", "html", "svg", "url", "help"}, f.Name)
+		unsaid := slices.Contains([]string{"json", "html", "svg", "url", "help", "progress", "quiet"}, f.Name)
 		if !unsaid && !strings.Contains(f.Name, "token") {
 			options[f.Name] = f.Value.String()
 		}

@@ -18,9 +18,11 @@ import (
 // What a report may hold at most, so that a file cannot take all memory.
 const (
 	maxReport  = 64 << 20 // bytes
-	maxResults = 200
+	maxResults = 100
+	maxOptions = 1000 // and notes
 	maxFigures = 1000 // of one result
 	maxSeries  = 100  // of one result
+	maxBases   = 10   // of one result
 	maxWall    = 1e6  // seconds
 )
 
@@ -55,15 +57,16 @@ func ReadReport(r io.Reader) (*Report, error) {
 }
 
 func (x *wireReport) report() (*Report, error) {
-	r := &Report{Time: x.Time.UTC(), URL: x.URL, Daemon: x.Daemon, Machine: x.Machine, Options: x.Options}
+	r := &Report{Time: x.Time.UTC(), URL: x.URL, Daemon: x.Daemon, Machine: x.Machine, Options: x.Options, Notes: x.Notes}
 	m := &x.Machine
 	switch year := r.Time.Year(); {
 	case year < 1970 || year > 9999:
 		return nil, fmt.Errorf("the report is of the year %d", year)
 	case m.Cores < 0 || m.Memory < 0 || m.Cgroup < 0 || m.Load < 0:
 		return nil, errors.New("the report's machine has less than nothing of something")
-	case len(x.Results) > maxResults:
-		return nil, fmt.Errorf("the report has %d results, more than %d", len(x.Results), maxResults)
+	case len(x.Results) > maxResults || len(x.Options) > maxOptions || len(x.Notes) > maxOptions:
+		return nil, fmt.Errorf("the report has %d results, %d options and %d notes, more than %d, %d and %d",
+			len(x.Results), len(x.Options), len(x.Notes), maxResults, maxOptions, maxOptions)
 	}
 	for i := range x.Results {
 		result, err := x.Results[i].result()
@@ -76,39 +79,29 @@ func (x *wireReport) report() (*Report, error) {
 }
 
 func (x *wireResult) result() (*Result, error) {
-	switch {
-	case x.Workload == "":
-		return nil, errors.New("it does not name its workload")
-	case x.Clients < 0 || x.N < 0 || x.Rate < 0:
-		return nil, errors.New("a number of clients, calls or arrivals is negative")
-	case x.Wall < 0 || x.Wall > maxWall:
-		return nil, fmt.Errorf("wall_s is %g: 0 to %g can be", x.Wall, float64(maxWall))
-	case len(x.Figures) > maxFigures || len(x.Series) > maxSeries:
-		return nil, fmt.Errorf("%d figures and %d series are more than %d and %d", len(x.Figures), len(x.Series), maxFigures, maxSeries)
+	if err := x.check(); err != nil {
+		return nil, err
 	}
 	r := &Result{
 		Workload: x.Workload, Clients: x.Clients, N: x.N, Rate: x.Rate, Arrival: x.Arrival,
-		Wall: time.Duration(math.Round(x.Wall * float64(time.Second))),
+		Wall: time.Duration(math.Round(x.Wall * float64(time.Second))), Figures: x.Figures,
+	}
+	if len(x.Figures) == 0 {
+		r.Figures = nil // as one that has just been measured
 	}
 	var err error
 	if r.Latency, err = x.Latency.histogram(); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
 	}
-	if x.Baseline != nil {
-		r.BaseName = x.Baseline.Name
-		if r.Base, err = x.Baseline.Latency.histogram(); err != nil {
-			return nil, fmt.Errorf("latency of the baseline: %w", err)
+	for i, base := range x.Bases {
+		h, err := base.Latency.histogram()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("latency of baseline %d: %w", i+1, err)
+		case h == nil:
+			return nil, fmt.Errorf("baseline %d has no latency", i+1)
 		}
-		if r.Base == nil {
-			return nil, errors.New("the baseline has no latency")
-		}
-	}
-	for i := range x.Figures {
-		f := x.Figures[i]
-		if f.Better != "" && f.Better != Lower && f.Better != Higher {
-			return nil, fmt.Errorf("figure %d: better is %q, and can be %s or %s", i+1, clean(f.Better), Lower, Higher)
-		}
-		r.Figures = append(r.Figures, f)
+		r.Bases = append(r.Bases, Baseline{base.Name, h})
 	}
 	for i := range x.Series {
 		s, err := x.Series[i].series()
@@ -118,6 +111,27 @@ func (x *wireResult) result() (*Result, error) {
 		r.Series = append(r.Series, s)
 	}
 	return r, nil
+}
+
+// check looks at the numbers and sizes.
+func (x *wireResult) check() error {
+	switch {
+	case x.Workload == "":
+		return errors.New("it does not name its workload")
+	case x.Clients < 0 || x.N < 0 || x.Rate < 0:
+		return errors.New("a number of clients, calls or arrivals is negative")
+	case x.Wall < 0 || x.Wall > maxWall:
+		return fmt.Errorf("wall_s is %g: 0 to %g can be", x.Wall, float64(maxWall))
+	case len(x.Figures) > maxFigures || len(x.Series) > maxSeries || len(x.Bases) > maxBases:
+		return fmt.Errorf("%d figures, %d series and %d baselines are more than %d, %d and %d",
+			len(x.Figures), len(x.Series), len(x.Bases), maxFigures, maxSeries, maxBases)
+	}
+	for i := range x.Figures {
+		if b := x.Figures[i].Better; b != "" && b != Lower && b != Higher {
+			return fmt.Errorf("figure %d: better is %q, and can be %s or %s", i+1, clean(b), Lower, Higher)
+		}
+	}
+	return nil
 }
 
 func (x *wireSeries) series() (Series, error) {
@@ -162,7 +176,7 @@ func checkGeometry(encoded string) error {
 	if err != nil {
 		return fmt.Errorf("histogram_us is not one: %w", err)
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	var header struct {
 		Cookie, Length, Offset, Digits int32
 		Lowest, Highest                int64

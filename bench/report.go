@@ -17,6 +17,7 @@ type Report struct {
 	Machine Machine           // from which it was measured
 	Options map[string]string // the command's flags and their values
 	Results []*Result
+	Notes   []string // what could not be measured, and why
 }
 
 // newReport says what can be said before anything is measured. A daemon that
@@ -54,6 +55,12 @@ func (r *Report) Markdown(w io.Writer) error {
 			f := &result.Figures[i]
 			row(&b, workload, f.Name, f.value(), f.Baseline, f.base(), f.ratio())
 		}
+	}
+	for i, note := range r.Notes {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("- " + cell(note) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

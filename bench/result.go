@@ -16,10 +16,16 @@ type Result struct {
 	Arrival  string                  // how they arrive; empty is one after the other
 	Wall     time.Duration           // of the part that was measured
 	Latency  *hdrhistogram.Histogram // in microseconds; nil where there is none
-	Base     *hdrhistogram.Histogram // what the bare machine took, in microseconds; nil where there is none
-	BaseName string                  // what Base measured
+	Bases    []Baseline
 	Figures  []Figure
 	Series   []Series
+}
+
+// A Baseline is what something else took in the same run, such as the bare
+// machine.
+type Baseline struct {
+	Name    string
+	Latency *hdrhistogram.Histogram // in microseconds; not nil
 }
 
 // The directions in which a figure improves.
@@ -59,6 +65,11 @@ func (r *Result) compare(name string, value float64, unit, baseline string, base
 	r.Figures = append(r.Figures, f)
 }
 
+// fewer adds a count of what should not be.
+func (r *Result) fewer(name string, value float64) {
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Better: Lower})
+}
+
 // better returns the direction in which figures of a unit improve, or nothing
 // for those of which the unit does not say it.
 func better(unit string) string {
@@ -75,7 +86,7 @@ func better(unit string) string {
 // latencies adds the usual quantiles, compared with those of a baseline, which
 // it keeps.
 func (r *Result) latencies(what, baseline string, base *hdrhistogram.Histogram) {
-	r.Base, r.BaseName = base, baseline
+	r.Bases = append(r.Bases, Baseline{baseline, base})
 	for _, q := range []struct {
 		name string
 		at   float64

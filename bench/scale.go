@@ -9,6 +9,7 @@ import (
 type scale struct {
 	low, high float64 // the numbers at the ends
 	from, to  float64 // the places of the ends
+	step      float64 // from one tick to the next, of a linear scale
 	log       bool
 }
 
@@ -44,8 +45,9 @@ func newScale(all []float64, log bool, from, to float64) scale {
 	if s.low == s.high {
 		s.high = s.low + 1
 	}
-	step := s.step()
-	s.low, s.high = math.Floor(s.low/step)*step, math.Ceil(s.high/step)*step
+	// So that there are about 3 to 8 ticks.
+	s.step = max(roundUp(s.high/6-s.low/6), math.SmallestNonzeroFloat64)
+	s.low, s.high = math.Floor(s.low/s.step)*s.step, math.Ceil(s.high/s.step)*s.step
 	return s
 }
 
@@ -78,22 +80,15 @@ func (s *scale) at(v float64) float64 {
 	return s.from + part*(s.to-s.from)
 }
 
-// step is the distance of the ticks of a linear scale: 1, 2 or 5 times a power
-// of ten, so that there are 3 to 8.
-func (s *scale) step() float64 {
-	return max(roundUp((s.high/2-s.low/2)/3), math.SmallestNonzeroFloat64)
-}
-
 // ticks returns the places to name: steps of a linear scale; powers of ten of a
 // logarithmic one, and 2 and 5 times them where there are few.
 func (s *scale) ticks() []tick {
 	const most = 20
 	var ticks []tick
 	if !s.log {
-		step := s.step()
 		for i := range most {
-			v := s.low + float64(i)*step
-			if v > s.high+step/2 {
+			v := s.low + float64(i)*s.step
+			if v > s.high+s.step/2 {
 				break
 			}
 			ticks = append(ticks, tick{s.at(v), tickLabel(v)})

@@ -74,7 +74,7 @@ func (r *Result) beside(ctx context.Context, o Options) error {
 		return err
 	}
 	r.latencies("call", pipeName, pipe)
-	r.latencies("call", "bare echo", echo) // the last is the one that is drawn
+	r.latencies("call", "bare echo", echo)
 	r.compare("calls", float64(r.N)/r.Wall.Seconds(), "/s", "bare echo", echoRate)
 	return nil
 }

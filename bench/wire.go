@@ -25,18 +25,19 @@ type (
 		Machine Machine           `json:"machine"`
 		Options map[string]string `json:"options,omitempty"`
 		Results []wireResult      `json:"results"`
+		Notes   []string          `json:"notes,omitempty"`
 	}
 	wireResult struct {
-		Workload string        `json:"workload"`
-		Clients  int           `json:"clients"`
-		N        int           `json:"n"`
-		Rate     float64       `json:"rate_per_s,omitempty"`
-		Arrival  string        `json:"arrival,omitempty"`
-		Wall     float64       `json:"wall_s"`
-		Latency  *wireLatency  `json:"latency,omitempty"`
-		Baseline *wireBaseline `json:"baseline,omitempty"`
-		Figures  []Figure      `json:"figures"`
-		Series   []wireSeries  `json:"series,omitempty"`
+		Workload string         `json:"workload"`
+		Clients  int            `json:"clients"`
+		N        int            `json:"n"`
+		Rate     float64        `json:"rate_per_s,omitempty"`
+		Arrival  string         `json:"arrival,omitempty"`
+		Wall     float64        `json:"wall_s"`
+		Latency  *wireLatency   `json:"latency,omitempty"`
+		Bases    []wireBaseline `json:"baselines,omitempty"`
+		Figures  []Figure       `json:"figures"`
+		Series   []wireSeries   `json:"series,omitempty"`
 	}
 	wireBaseline struct {
 		Name    string       `json:"name"`
@@ -70,7 +71,7 @@ func (r *Report) JSON(w io.Writer) error {
 	r = r.clean()
 	form := wireReport{
 		Schema: schema, Time: r.Time.UTC(), URL: r.URL, Daemon: r.Daemon, Machine: r.Machine, Options: r.Options,
-		Results: make([]wireResult, 0, len(r.Results)),
+		Results: make([]wireResult, 0, len(r.Results)), Notes: r.Notes,
 	}
 	for _, result := range r.Results {
 		x, err := result.wire()
@@ -93,11 +94,12 @@ func (r *Result) wire() (wireResult, error) {
 	if x.Latency, err = wireOf(r.Latency); err != nil {
 		return x, err
 	}
-	if r.Base != nil {
-		x.Baseline = &wireBaseline{Name: r.BaseName}
-		if x.Baseline.Latency, err = wireOf(r.Base); err != nil {
+	for _, base := range r.Bases {
+		latency, err := wireOf(base.Latency)
+		if err != nil {
 			return x, err
 		}
+		x.Bases = append(x.Bases, wireBaseline{base.Name, latency})
 	}
 	for _, f := range r.Figures {
 		if finite(f.Value, f.Base, f.Ratio) {
