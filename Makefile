@@ -90,9 +90,9 @@ check: tidy cross build lint lint-deploy test ## All that must pass before a cha
 
 .PHONY: bench
 bench: build ## Measure a daemon through HTTP: the one at URL=…, or one started for it
-	.ci/provide python3 node curl
-	if [ -n '$(URL)' ]; then $(BIN)/sandwarden bench all --url '$(URL)' $(ARGS); \
-	else .ci/with-daemon $(BIN)/sandwarden bench all $(ARGS); fi | tee bench.out
+	.ci/provide python3 node
+	.ci/provide --advise bwrap runc
+	$(BIN)/sandwarden bench all $(if $(URL),--url '$(URL)') $(ARGS) | tee bench.out
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (default 30s)
