@@ -286,6 +286,9 @@ func TestReport_MarkdownTellsMachineAndDaemon(t *testing.T) {
 func TestReport_PageHasEverything(t *testing.T) {
 	data := written(t, sample(t).HTML)
 	text, elements := wellFormed(t, data)
+	if !bytes.HasPrefix(data, []byte("<!DOCTYPE html>")) { // small letters are not XML, whatever Go's decoder says
+		t.Errorf("the page begins with %.30q", data)
+	}
 	// Two distributions, one series and the ratios; each as a table as well.
 	if elements["svg"] != 4 || elements["desc"] != 4 || elements["script"]+elements["link"]+elements["img"] > 0 {
 		t.Errorf("elements: %v", elements)
