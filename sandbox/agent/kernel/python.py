@@ -252,7 +252,18 @@ class Kernel:
         _signal.signal(_signal.SIGINT, self.on_interrupt)
         os.register_at_fork(after_in_child=self.control.close)
 
+    def rehearse(self):
+        """Do what a cell does, and leave nothing: a first one finds memory touched."""
+        body, last, _ = self.parse("x = 1\n1 + 1", "<rehearsal>")
+        names = {}
+        eval(body, names)
+        repr(eval(last, names))
+        self.attempt(self.flush)
+        _encode({"done": {"id": "1", "ok": True, "result": "2"}})
+        self.flags = 0
+
     def serve(self):
+        self.rehearse()
         self.send({"ready": {"version": sys.version.split()[0]}})
         while True:
             try:
