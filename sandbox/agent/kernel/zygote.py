@@ -179,13 +179,15 @@ class Zygote:
     def answer(self, message):
         self.socket.send(json.dumps(message).encode())
 
-    def begin(self):
+    def begin(self, driver):
         settings, _ = self.receive()
         if settings is None:
             os._exit(0)
         self.policy = Policy(settings)
         missing = _preimport(_STANDARD)
         missing.update(_preimport(settings["preimport"]))
+        driver.kernel = driver.prepare()
+        del sys.modules[driver.__name__]  # it is not there in a kernel that was started
         gc.collect()
         gc.freeze()  # so that no collection in a kernel copies these pages
         self.answer({"ready": {"missing": missing}})
@@ -280,13 +282,12 @@ def _main():
     _prctl(_SET_DUMPABLE, 0)  # nobody inside may trace what forks from us before it is locked down
     driver = _load_driver()
     zygote = Zygote()
-    zygote.begin()
+    zygote.begin(driver)
     zygote.serve()
     _reseed()
-    del sys.modules[driver.__name__]  # it is not there in a kernel that was started
     return driver
 
 
 _own = sys.modules["__main__"]  # lives on when the user's module takes its place
 _driver = _main()
-_driver.serve(_CONTROL)
+_driver.serve(_CONTROL, _driver.kernel)
