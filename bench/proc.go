@@ -28,6 +28,7 @@ type footprint struct {
 	mounts      int // that the daemon sees
 	namespaces  int // of mounts and of the network
 	cgroups     int
+	ready       int    // sandboxes of the daemon's pools; it tells that itself
 	rss, anon   int64  // bytes of the daemon: all, and what is no file's
 	names       string // some of the youngest processes, for who looks for what is left
 }
