@@ -230,7 +230,8 @@ func TestReadReport_SaysWhatIsWrong(t *testing.T) {
 		"another count":      {strings.Replace(good, `"count": 5000`, `"count": 5001`, 1), "count is 5001, but the histogram has 5000"},
 		"no histogram":       {one(`{"count":0}`), "histogram_us is not one"},
 		"not a histogram":    {one(`{"count":0,"histogram_us":"AAAAAAAAAAAAAAAA"}`), "histogram_us is not one"},
-		"a large histogram":  {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1, math.MaxInt64/4, 5)) + `"}`), "5 digits"},
+		"a large histogram":  {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1, 1e9, 5)) + `"}`), "5 digits"},
+		"of a long time":     {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1, 1e12, 3)) + `"}`), "to 1000000000000: up to 3 from 1 to 86400000000"},
 		"of another unit":    {one(`{"count":0,"histogram_us":"` + encoded(hdrhistogram.New(1000, 1e9, 3)) + `"}`), "from 1000"},
 		"baseline of naught": {`{"schema":1,"time":"2026-11-26T16:00:00Z","results":[{"workload":"x","baselines":[{"name":"y"}]}]}`, "has no latency"},
 	} {
@@ -285,6 +286,9 @@ func TestReport_MarkdownTellsMachineAndDaemon(t *testing.T) {
 func TestReport_PageHasEverything(t *testing.T) {
 	data := written(t, sample(t).HTML)
 	text, elements := wellFormed(t, data)
+	if !bytes.HasPrefix(data, []byte("<!DOCTYPE html>")) { // small letters are not XML, whatever Go's decoder says
+		t.Errorf("the page begins with %.30q", data)
+	}
 	// Two distributions, one series and the ratios; each as a table as well.
 	if elements["svg"] != 4 || elements["desc"] != 4 || elements["script"]+elements["link"]+elements["img"] > 0 {
 		t.Errorf("elements: %v", elements)
@@ -460,6 +464,14 @@ func TestReport_AxesFitTheNumbers(t *testing.T) {
 		}
 	}
 	r := of()
+	r.Results[0].Latency = counted(t, 99, 1)
+	if err := r.Results[0].Latency.RecordValue(500_000); err != nil {
+		t.Fatal(err)
+	}
+	if labels, _ := ticksOf(t, r, "end", "y"); !slices.Contains(labels, "100") {
+		t.Errorf("the longest of a hundred is not drawn: labels %q", labels)
+	}
+	r = of()
 	r.Results[0].Series = []bench.Series{{Name: "none"}, {Name: "odd", Points: [][2]float64{{math.NaN(), 1}}}}
 	if names, err := r.SVG(t.TempDir()); err != nil || len(names) > 0 {
 		t.Errorf("charts of nothing: %q, %v", names, err)

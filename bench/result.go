@@ -65,7 +65,7 @@ func (r *Result) compare(name string, value float64, unit, baseline string, base
 	r.Figures = append(r.Figures, f)
 }
 
-// fewer adds a count of what should not be.
+// fewer adds a count of what should be little, or not be.
 func (r *Result) fewer(name string, value float64) {
 	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Better: Lower})
 }
