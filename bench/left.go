@@ -12,7 +12,6 @@ import (
 const (
 	steadyFor  = 500 * time.Millisecond // a footprint that does not change is steady
 	steadyWait = 20 * time.Second       // for that
-	leftWait   = 45 * time.Second       // for what ends late: the kernel gives some things back in its own time
 	// spareDescriptors are those that a daemon may open beside sandboxes: its
 	// log when it is rotated, a profile, a connection of somebody else.
 	spareDescriptors = 4
@@ -25,7 +24,7 @@ type watcher struct {
 	resident *resident // nil when it cannot be looked at
 	before   *footprint
 	sessions []string      // of other runs, that were there before
-	wait     time.Duration // for what ends late
+	wait     time.Duration // for what ends late: the kernel gives some things back in its own time
 }
 
 // newWatcher looks at a daemon before a run. It makes one session and stops it,
@@ -36,7 +35,7 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	w := &watcher{client: newClient(o, 1), wait: leftWait}
+	w := &watcher{client: newClient(o, 1), wait: o.Linger}
 	var err error
 	if w.sessions, err = w.client.list(ctx); err != nil {
 		return nil, err
