@@ -252,8 +252,9 @@ func youngest(members map[int]bool) string {
 	slices.Sort(all)
 	var names []string
 	for _, pid := range all[max(0, len(all)-5):] {
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		names = append(names, fmt.Sprintf("%d (%s)", pid, strings.TrimSpace(string(name))))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may be gone
+		program, _, _ := strings.Cut(string(line), "\x00")
+		names = append(names, fmt.Sprintf("%d (%s)", pid, filepath.Base(program)))
 	}
 	return strings.Join(names, ", ")
 }
