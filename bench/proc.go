@@ -254,7 +254,7 @@ func youngest(members map[int]bool) string {
 	for _, pid := range all[max(0, len(all)-5):] {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may be gone
 		program, _, _ := strings.Cut(string(line), "\x00")
-		names = append(names, fmt.Sprintf("%d (%s)", pid, filepath.Base(program)))
+		names = append(names, fmt.Sprintf("%d (%s)", pid, clean(filepath.Base(program))))
 	}
 	return strings.Join(names, ", ")
 }
