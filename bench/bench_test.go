@@ -150,7 +150,9 @@ func (d *daemon) list(w http.ResponseWriter, _ *http.Request) {
 	for name := range d.sessions {
 		all = append(all, session{name})
 	}
-	json.NewEncoder(w).Encode(map[string][]session{"sessions": all})
+	if err := json.NewEncoder(w).Encode(map[string][]session{"sessions": all}); err != nil {
+		panic(err)
+	}
 }
 
 // run is call by REST.
@@ -158,11 +160,14 @@ func (d *daemon) run(w http.ResponseWriter, r *http.Request) {
 	var asked struct{ Code string }
 	json.NewDecoder(r.Body).Decode(&asked)
 	text := d.execute(d.session(r.PathValue("id")), asked.Code)
-	json.NewEncoder(w).Encode(struct {
+	err := json.NewEncoder(w).Encode(struct {
 		Status string `json:"status"`
 		Exit   int    `json:"exit_code"`
 		Stdout string `json:"stdout"`
 	}{"finished", 0, text})
+	if err != nil {
+		panic(err)
+	}
 }
 
 // kept is code that sets a variable, and asks for it.

@@ -44,7 +44,7 @@ func Churn(ctx context.Context, o Options) (r *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.compare("sessions made, used and stopped", float64(d.begun)/d.wall.Seconds(), "/s", "bare python3", 1000/spawn)
+	r.pace("sessions made, used and stopped", d, "bare python3", 1000/spawn)
 	for _, x := range []struct {
 		name  string
 		meter *meter

@@ -43,7 +43,7 @@ func Create(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.compare("create, first result and stop", float64(d.begun)/d.wall.Seconds(), "/s", "bare python3", 1000/spawn)
+	r.pace("create, first result and stop", d, "bare python3", 1000/spawn)
 	return r, nil
 }
 

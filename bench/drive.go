@@ -118,3 +118,14 @@ func (r *Result) scheduled(o Options, d driven) {
 	r.fewer("begun late", float64(d.late))
 	r.fewer("could not be begun", float64(d.missed))
 }
+
+// pace adds how many were done a second; compared with what the bare machine
+// does, unless a schedule said how many there were to be.
+func (r *Result) pace(name string, d driven, baseline string, base float64) {
+	rate := float64(d.begun) / d.wall.Seconds()
+	if r.Rate > 0 {
+		r.add(name, rate, "/s")
+		return
+	}
+	r.compare(name, rate, "/s", baseline, base)
+}

@@ -63,6 +63,7 @@ type holding struct {
 	there    int       // sessions: the first, which is not counted, and those held
 	memory   int64     // that was available before
 	before   *footprint
+	ready    int // sandboxes of the daemon's pools, before
 }
 
 // A heldStep is what some number of sessions costs.
@@ -119,6 +120,8 @@ func (h *holding) look(ctx context.Context) (err error) {
 	if err := patient(ctx, h.options.Settle); err != nil {
 		return err
 	}
+	h.ready = h.client.ready(ctx)
+	h.client.close()
 	if h.resident != nil {
 		if h.before, err = h.resident.look(); err != nil {
 			return err
@@ -187,7 +190,10 @@ func (h *holding) cost(ctx context.Context, s *heldStep) error {
 	if err != nil {
 		return err
 	}
-	n := float64(s.n)
+	// A ready sandbox costs what an idle session does: those that pools have made
+	// meanwhile are counted with the sessions.
+	n := float64(max(1, s.n+h.client.ready(ctx)-h.ready))
+	h.client.close()
 	s.memory = float64(h.memory-memory) / n
 	if h.resident == nil {
 		return nil

@@ -12,7 +12,6 @@ import (
 const (
 	steadyFor  = 500 * time.Millisecond // a footprint that does not change is steady
 	steadyWait = 20 * time.Second       // for that
-	leftWait   = 45 * time.Second       // for what ends late: the kernel gives some things back in its own time
 	// spareDescriptors are those that a daemon may open beside sandboxes: its
 	// log when it is rotated, a profile, a connection of somebody else.
 	spareDescriptors = 4
@@ -25,7 +24,7 @@ type watcher struct {
 	resident *resident // nil when it cannot be looked at
 	before   *footprint
 	sessions []string      // of other runs, that were there before
-	wait     time.Duration // for what ends late
+	wait     time.Duration // for what ends late: the kernel gives some things back in its own time
 }
 
 // newWatcher looks at a daemon before a run. It makes one session and stops it,
@@ -36,7 +35,7 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	w := &watcher{client: newClient(o, 1), wait: leftWait}
+	w := &watcher{client: newClient(o, 1), wait: o.Linger}
 	var err error
 	if w.sessions, err = w.client.list(ctx); err != nil {
 		return nil, err
@@ -56,25 +55,36 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 	if err := w.client.stop(ctx, session); err != nil {
 		return nil, err
 	}
-	w.client.close()
 	if w.resident != nil {
-		w.before, err = w.resident.steady(ctx)
+		w.before, err = w.steady(ctx)
 	}
 	return w, err
 }
 
+// look looks at the daemon when the watcher's own connection is closed.
+func (w *watcher) look(ctx context.Context) (*footprint, error) {
+	ready := w.client.ready(ctx)
+	w.client.close()
+	f, err := w.resident.look()
+	if err != nil {
+		return nil, err
+	}
+	f.ready = ready
+	return f, nil
+}
+
 // steady looks until two looks are the same, or it has waited long enough.
-func (r *resident) steady(ctx context.Context) (*footprint, error) {
-	last, err := r.look()
+func (w *watcher) steady(ctx context.Context) (*footprint, error) {
+	last, err := w.look(ctx)
 	for end := time.Now().Add(steadyWait); err == nil && time.Now().Before(end); {
 		if err = patient(ctx, steadyFor); err != nil {
 			break
 		}
 		var now *footprint
-		if now, err = r.look(); err != nil {
+		if now, err = w.look(ctx); err != nil {
 			break
 		}
-		same := len(now.more(last, 0)) == 0 && len(last.more(now, 0)) == 0
+		same := now.ready == last.ready && len(now.more(last, spareDescriptors)) == 0 && len(last.more(now, spareDescriptors)) == 0
 		if last = now; same {
 			break
 		}
@@ -82,19 +92,21 @@ func (r *resident) steady(ctx context.Context) (*footprint, error) {
 	return last, err
 }
 
-// more says of what a footprint has more than another.
+// more says of what a footprint has more than another, beside some descriptors
+// and what more ready sandboxes may have.
 func (f *footprint) more(than *footprint, descriptors int) []string {
 	var more []string
+	ready := max(0, f.ready-than.ready)
 	for _, x := range []struct {
 		name      string
 		now, then int
 		spare     int
 	}{
-		{"processes", f.processes, than.processes, 0},
-		{"mounts", f.mounts, than.mounts, 0},
-		{"namespaces", f.namespaces, than.namespaces, 0},
-		{"cgroups", f.cgroups, than.cgroups, 0},
-		{"descriptors", f.descriptors, than.descriptors, descriptors},
+		{"processes", f.processes, than.processes, ready * readyProcesses},
+		{"mounts", f.mounts, than.mounts, ready * readyMounts},
+		{"namespaces", f.namespaces, than.namespaces, ready * readyNamespaces},
+		{"cgroups", f.cgroups, than.cgroups, ready * readyCgroups},
+		{"descriptors", f.descriptors, than.descriptors, descriptors + ready*readyDescriptors},
 	} {
 		if x.now > x.then+x.spare {
 			more = append(more, fmt.Sprintf("%d %s, before %d", x.now, x.name, x.then))
@@ -144,7 +156,7 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 	var more []string
 	for end := time.Now().Add(w.wait); ; {
 		var err error
-		if now, err = w.resident.look(); err != nil {
+		if now, err = w.look(ctx); err != nil {
 			return nil, err
 		}
 		if more = now.more(w.before, spareDescriptors); len(more) == 0 || time.Now().After(end) {
@@ -168,6 +180,9 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 		{"daemon's descriptors left", now.descriptors, w.before.descriptors},
 	} {
 		r.fewer(x.name, float64(x.now-x.then))
+	}
+	if now.ready != w.before.ready {
+		r.add("ready sandboxes more than before", float64(now.ready-w.before.ready), "")
 	}
 	r.compare("daemon's memory", float64(now.rss)/mib, "MiB", "before the run", float64(w.before.rss)/mib)
 	return more, nil

@@ -72,6 +72,24 @@ func TestWatcher_FindsWhatIsLeft(t *testing.T) {
 	}
 }
 
+// Pools that have grown are no leak, as far as their sandboxes go.
+func TestFootprint_LeavesOutWhatIsReady(t *testing.T) {
+	then := &footprint{processes: 10, cgroups: 20, descriptors: 30, ready: 2}
+	now := &footprint{processes: 10 + 3*readyProcesses, cgroups: 20 + 3*readyCgroups, descriptors: 30, ready: 5}
+	if more := now.more(then, 0); len(more) > 0 {
+		t.Errorf("%q", more)
+	}
+	now.processes++
+	now.ready = 4
+	if more := now.more(then, 0); len(more) != 2 || !strings.Contains(more[0], "processes, before 10") {
+		t.Errorf("%q", more)
+	}
+	metrics := "# TYPE sandwarden_pool_ready gauge\nsandwarden_pool_ready{template=\"python\"} 3\nsandwarden_pool_ready{template=\"node\"} 2\nsandwarden_pool_target{template=\"node\"} 9\n"
+	if n := readyIn(metrics); n != 5 {
+		t.Errorf("%d are ready, want 5", n)
+	}
+}
+
 func TestResident_IsSeen(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it looks into /proc")

@@ -32,6 +32,7 @@ type Options struct {
 
 	Python string        // the interpreter of the baselines; /usr/bin/python3, or that of the PATH
 	Settle time.Duration // after which memory is read; 2 s
+	Linger time.Duration // in which what is left of a run may end by itself; 45 s
 
 	Progress io.Writer    // where is told how far a workload is; nil is nowhere
 	Note     func(string) // is told what could not be measured, and why; may be nil
@@ -70,6 +71,7 @@ func (o Options) withDefaults(clients, n int) Options {
 	o.InFlight = orElse(o.InFlight, 256)
 	o.Seed = orElse(o.Seed, 1)
 	o.Settle = orElse(o.Settle, 2*time.Second)
+	o.Linger = orElse(o.Linger, 45*time.Second)
 	if o.Python == "" {
 		o.Python = defaultPython()
 	}

@@ -28,6 +28,7 @@ type footprint struct {
 	mounts      int // that the daemon sees
 	namespaces  int // of mounts and of the network
 	cgroups     int
+	ready       int    // sandboxes of the daemon's pools; it tells that itself
 	rss, anon   int64  // bytes of the daemon: all, and what is no file's
 	names       string // some of the youngest processes, for who looks for what is left
 }
@@ -251,8 +252,9 @@ func youngest(members map[int]bool) string {
 	slices.Sort(all)
 	var names []string
 	for _, pid := range all[max(0, len(all)-5):] {
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		names = append(names, fmt.Sprintf("%d (%s)", pid, strings.TrimSpace(string(name))))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may be gone
+		program, _, _ := strings.Cut(string(line), "\x00")
+		names = append(names, fmt.Sprintf("%d (%s)", pid, clean(filepath.Base(program))))
 	}
 	return strings.Join(names, ", ")
 }

@@ -73,9 +73,9 @@ func (s *soaking) run(ctx context.Context) (driven, error) {
 }
 
 // work is one thing, drawn by lot: which follows from the seed and its number.
-func (s *soaking) work(ctx context.Context, _, i int, due time.Time) error {
+func (s *soaking) work(ctx context.Context, worker, i int, due time.Time) error {
 	lot := rand.New(rand.NewPCG(s.options.Seed, uint64(i))).IntN(100) //nolint:gosec // load, not secrets
-	c, session := s.client, s.client.session(i%s.options.Clients)
+	c, session := s.client, s.client.session(worker%s.options.Clients)
 	var err error
 	switch {
 	case lot < 60:

@@ -33,7 +33,8 @@ func steps() []step {
 	}
 }
 
-// allSteps are those of "all". What is set by flags wins over what they say.
+// allSteps are those of "all". Clients and numbers of theirs are what their
+// figures are known by: they win over flags.
 func allSteps() []step {
 	return []step{
 		{workload: "warm", run: Warm, clients: 1},
@@ -43,9 +44,9 @@ func allSteps() []step {
 		{workload: "staggered", run: Staggered},
 		{workload: "churn", run: Churn, duration: 5 * time.Second},
 		{workload: "hold", run: Hold},
-		{workload: "stream", run: Stream, clients: 100},
-		{workload: "soak", run: Soak, duration: 10 * time.Second},
-		{workload: "chaos", run: Chaos, duration: 6 * time.Second},
+		{workload: "stream", run: Stream, clients: 100, n: 5000},
+		{workload: "soak", run: Soak, clients: 8, duration: 10 * time.Second},
+		{workload: "chaos", run: Chaos, clients: 4, n: 8, duration: 6 * time.Second},
 	}
 }
 
@@ -98,8 +99,8 @@ func choose(names []string) ([]step, error) {
 
 // options are those of a step.
 func (s *step) options(o Options) Options {
-	o.Clients = orElse(o.Clients, s.clients)
-	o.N = orElse(o.N, s.n)
+	o.Clients = orElse(s.clients, o.Clients)
+	o.N = orElse(s.n, o.N)
 	o.Duration = orElse(o.Duration, s.duration)
 	return o
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// perSession is how many calls of a load on a schedule may be at one session,
-// where each waits for its turn. A daemon lets 16 wait.
+// perSession is how many calls of a load on a schedule may be at one session at
+// once, where each waits for its turn. A daemon lets 16 wait.
 const perSession = 8
 
 // Warm measures calls on sessions that exist, for a while: each client calls its
-// own session again and again; or calls arrive at a rate, and go to the sessions
-// in turn. Clients is 1 by default, with a rate 16.
+// own session again and again; or calls arrive at a rate, and go to all sessions.
+// Clients is 1 by default, with a rate 16.
 func Warm(ctx context.Context, o Options) (r *Result, err error) {
 	clients := 1
 	if o.Rate > 0 {
@@ -36,24 +36,21 @@ func Warm(ctx context.Context, o Options) (r *Result, err error) {
 	}
 	l, m := o.load(), newMeter()
 	stopWatch := o.watch("warm", l.total(), m)
-	d, err := l.drive(ctx, c.calls(m, o))
+	d, err := l.drive(ctx, c.calls(m, o.Clients))
 	stopWatch()
 	if err != nil {
 		return nil, err
 	}
 	r = &Result{Workload: "warm", Clients: o.Clients, N: int(m.latency.TotalCount()), Wall: d.wall, Latency: m.latency}
 	r.scheduled(o, d)
-	return r, r.beside(ctx, o)
+	return r, r.beside(ctx, o, d)
 }
 
-// calls is work that calls sessions: each client its own, or all in turn.
-func (c *client) calls(m *meter, o Options) work {
-	return func(ctx context.Context, worker, i int, due time.Time) error {
-		session := worker
-		if o.Rate > 0 {
-			session = i % o.Clients
-		}
-		if err := c.add(ctx, c.session(session)); err != nil {
+// calls is work that calls one of so many sessions: always the same one of a
+// worker, so that no more wait in a session than it has workers.
+func (c *client) calls(m *meter, sessions int) work {
+	return func(ctx context.Context, worker, _ int, due time.Time) error {
+		if err := c.add(ctx, c.session(worker%sessions)); err != nil {
 			return err
 		}
 		m.since(due)
@@ -63,7 +60,7 @@ func (c *client) calls(m *meter, o Options) work {
 
 // beside adds the figures of calls, and what the bare machine does as an echo
 // and over a pipe.
-func (r *Result) beside(ctx context.Context, o Options) error {
+func (r *Result) beside(ctx context.Context, o Options, done driven) error {
 	d := min(o.Duration, 2*time.Second)
 	pipe, err := pipeBaseline(ctx, o.Python, d)
 	if err != nil {
@@ -75,7 +72,7 @@ func (r *Result) beside(ctx context.Context, o Options) error {
 	}
 	r.latencies("call", pipeName, pipe)
 	r.latencies("call", "bare echo", echo)
-	r.compare("calls", float64(r.N)/r.Wall.Seconds(), "/s", "bare echo", echoRate)
+	r.pace("calls", done, "bare echo", echoRate)
 	return nil
 }
 
@@ -84,7 +81,7 @@ func (r *Result) beside(ctx context.Context, o Options) error {
 func hammer(ctx context.Context, c *client, clients int, d time.Duration) (*hdrhistogram.Histogram, float64, error) {
 	m := newMeter()
 	l := &load{workers: clients, d: d}
-	done, err := l.drive(ctx, c.calls(m, Options{Clients: clients}))
+	done, err := l.drive(ctx, c.calls(m, clients))
 	if err != nil {
 		return nil, 0, err
 	}

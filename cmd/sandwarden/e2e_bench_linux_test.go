@@ -77,6 +77,39 @@ func TestBench_OnADaemonThatRuns(t *testing.T) {
 	}
 }
 
+// A sandbox that is there after a run and was not before makes it fail: this one
+// is another's, which a run cannot know.
+func TestBench_FindsASandboxThatIsLeft(t *testing.T) {
+	s := serve(t)
+	cmd := s.command("bench", "warm", "--duration", "2s", "--url", s.url, "--linger", "200ms")
+	told := &firstWord{word: "warm", heard: make(chan struct{})}
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, told
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-told.heard:
+		s.create(t, "left")
+	case err := <-ended:
+		t.Fatalf("it ended by itself: %v\n%s", err, told)
+	}
+	<-ended
+	if status := cmd.ProcessState.ExitCode(); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	for _, want := range []string{"something of it is left: ", " processes, before ", " namespaces, before ", " cgroups, before ", "(sandwarden-agent)"} {
+		if os.Geteuid() != 0 && strings.Contains(want, "cgroups") {
+			continue // there are none
+		}
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("there is no %q in\n%s\n%s", want, told, &stdout)
+		}
+	}
+}
+
 // A run that is interrupted ends its daemon, and says so.
 func TestBench_Interrupted(t *testing.T) {
 	p := newPlace(t)
