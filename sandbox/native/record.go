@@ -64,6 +64,19 @@ func (r records) write(rec record) error {
 	return os.Rename(temporary, r.path(rec.ID))
 }
 
+// tidy removes what a daemon left that was killed while it wrote.
+func (r records) tidy() error {
+	names, err := filepath.Glob(filepath.Join(r.dir, "*.json.new"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, os.Remove(name))
+	}
+	return errors.Join(errs...)
+}
+
 // remove removes a record, and the one that its sandbox had before its ID.
 func (r records) remove(rec record) error {
 	if rec.Slot != "" {

@@ -41,6 +41,9 @@ func Purge(ctx context.Context, opts Options) (int, error) {
 // records, and cgroups that no record names. It touches nothing of other daemons, whose
 // records and parent cgroups are others.
 func (b *Backend) sweep(ctx context.Context) error {
+	if err := b.records.tidy(); err != nil {
+		return err
+	}
 	all, err := b.records.list()
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func program(name string) ([]byte, error) {
 	}
 	return nil, &sandbox.Error{
 		Op: "start", Kind: sandbox.Unavailable,
-		Detail: "this daemon was built without " + name,
+		Detail: "this daemon was built without the agent",
 		Remedy: "build it with: make build",
 	}
 }
