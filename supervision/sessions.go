@@ -40,6 +40,7 @@ func New(life context.Context, backend sandbox.Backend, store *ledger.Store, opt
 	if _, err := specOf("", sandbox.SessionRequest{}, &opts); err != nil { // the defaults must be among what there is
 		return nil, err
 	}
+	opts.warn()
 	left, err := store.Left()
 	if err != nil {
 		return nil, err

@@ -13,10 +13,12 @@ import (
 // who waits for room, and when idle sessions end. All else in the options stays
 // as it was. Sessions over a limit that became lower stay until they end.
 func (s *Sessions) Tune(ctx context.Context, opts Options) error {
-	_, err := actors.Ask[*tuned](ctx, s.sys, s.pid, s.over, &tune{opts.withDefaults()})
+	opts = opts.withDefaults()
+	_, err := actors.Ask[*tuned](ctx, s.sys, s.pid, s.over, &tune{opts})
 	if err != nil {
 		return s.refusal("tune", "", err)
 	}
+	opts.warn()
 	return nil
 }
 
