@@ -41,6 +41,12 @@ type Options struct {
 	IdleTimeout   time.Duration // from the end of the last call; 30 min
 	SweepInterval time.Duration // between looks for idle sessions; 60 s
 
+	// FreezeAfter is how long a session is idle before what it has running is
+	// paused; 0 is never. FreezeReclaim takes back then what memory it can go
+	// without.
+	FreezeAfter   time.Duration
+	FreezeReclaim bool
+
 	ActorRestarts   int           // of a session's actor within Window; 5
 	SandboxRestarts int           // of a session's sandbox within Window; 5
 	Window          time.Duration // 10 min

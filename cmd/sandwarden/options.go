@@ -48,6 +48,8 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 		AdmissionWait:  c.AdmissionWait,
 		IdleTimeout:    c.SessionTimeout,
 		SweepInterval:  c.CleanupInterval,
+		FreezeAfter:    c.FreezeAfter,
+		FreezeReclaim:  c.FreezeReclaim,
 		CreateLimit:    c.SandboxStartTimeout,
 	}
 	if c.AdmissionWait == 0 {
