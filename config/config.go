@@ -42,6 +42,8 @@ type Config struct {
 	DefaultFlavor       string        `koanf:"default_flavor"`
 	SessionTimeout      time.Duration `koanf:"session_timeout"` // idle sessions end after it
 	CleanupInterval     time.Duration `koanf:"cleanup_interval"`
+	FreezeAfter         time.Duration `koanf:"freeze.after"` // idle sessions are frozen after it; 0: never
+	FreezeReclaim       bool          `koanf:"freeze.reclaim"`
 	OrphanInterval      time.Duration `koanf:"orphan_cleanup_interval"`
 	SandboxStartTimeout time.Duration `koanf:"sandbox_start_timeout"`
 	ExecutionTimeout    time.Duration `koanf:"execution_timeout"`   // of a call that names none

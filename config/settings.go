@@ -172,6 +172,14 @@ func ourSessions() []setting {
 			help:    "processors that the flavors of all sessions may sum up to; room for the default flavor at least",
 		},
 		{
+			key: "freeze.after", group: sessions, rule: seconds(1, year), unset: "never", reload: true,
+			help: "seconds after which what an idle session has running is paused; the next use lets it go on",
+		},
+		{
+			key: "freeze.reclaim", group: sessions, initial: "true", rule: boolean(), reload: true,
+			help: "take back then what memory it can go without: pages of files, as sessions have no swap",
+		},
+		{
 			key: "limits.sessions_per_principal", group: sessions, rule: whole(1, 1_000_000), unset: "no limit", reload: true,
 			help: "sessions that the holder of one token may have",
 		},

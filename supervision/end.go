@@ -94,7 +94,13 @@ func (s *state) terminated(c actor.Context, who *actor.PID) {
 func (s *state) bury(c actor.Context, sl *slot) {
 	self, root, live := c.Self(), c.ActorSystem().Root, &s.shared.live // c and s stay here
 	session, id := sl.session, sl.id
+	var box sandbox.Sandbox
+	if s.keeping {
+		box = sl.box
+	}
+	logger := s.opts.Logger
 	go func() {
+		warm(box, logger)
 		<-session.Settled()
 		live.Delete(id)
 		root.Send(self, &buried{of: sl})

@@ -129,6 +129,9 @@ func (s *state) room() room {
 		r.total, r.available = s.opts.HostMemory()
 		r.host = hostRoom(r.total, r.available, unseen)
 	}
+	if s.opts.Supplies != nil {
+		r.supply(s.opts.Supplies(), unseen)
+	}
 	return r
 }
 

@@ -40,6 +40,10 @@ func New(life context.Context, backend sandbox.Backend, store *ledger.Store, opt
 	if _, err := specOf("", sandbox.SessionRequest{}, &opts); err != nil { // the defaults must be among what there is
 		return nil, err
 	}
+	opts.warn()
+	if opts.FreezeAfter > 0 && !backend.Capabilities().Freeze {
+		opts.Logger.Warn("idle sessions are not frozen, as this host or backend cannot")
+	}
 	left, err := store.Left()
 	if err != nil {
 		return nil, err
@@ -137,7 +141,7 @@ func refreshed(session sandbox.Session, now actors.Activity) sandbox.Session {
 	if now.Sandbox != "" {
 		session.Sandbox = now.Sandbox
 	}
-	session.Status = sandbox.StatusReady
+	session.Status, session.Frozen = sandbox.StatusReady, false
 	if now.Running > 0 {
 		session.Status = sandbox.StatusRunning
 	}

@@ -51,6 +51,7 @@ func (s *state) look(c actor.Context, m *tick) {
 		go s.store.Sweep(s.swept) // ends with the disk's answer
 	}
 	s.sweep(c, due)
+	s.chill(c)
 	s.admit(c)
 }
 

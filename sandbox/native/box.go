@@ -35,6 +35,7 @@ type box struct {
 	pooled  bool            // it was made before its session was known
 	env     []string        // of the session
 	dead    chan struct{}   // closed with the death known
+	frost   frost
 
 	mu      sync.Mutex
 	process *os.File // of pidfd; nil before the start and after the end
@@ -133,13 +134,14 @@ func (x *box) alive(op string) (*agent.Client, error) {
 
 // Start implements [sandbox.Sandbox].
 func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
-	client, err := x.alive("start")
+	client, err := x.awake("start")
 	if err != nil {
 		return err
 	}
 	if len(x.env) > 0 {
 		e.Env = append(slices.Clip(x.env), e.Env...)
 	}
+	defer x.frost.leave()
 	return x.doubt(client.Start(ctx, e))
 }
 
@@ -205,19 +207,21 @@ func memoryCause(own bool) sandbox.Cause {
 
 // Signal implements [sandbox.Sandbox].
 func (x *box) Signal(ctx context.Context, e sandbox.ExecID, s sandbox.Signal) error {
-	client, err := x.alive("signal")
+	client, err := x.awake("signal")
 	if err != nil {
 		return err
 	}
+	defer x.frost.leave()
 	return client.Signal(ctx, e, s)
 }
 
 // WriteStdin implements [sandbox.Sandbox].
 func (x *box) WriteStdin(ctx context.Context, e sandbox.ExecID, offset uint64, data []byte) (int, error) {
-	client, err := x.alive("stdin")
+	client, err := x.awake("stdin")
 	if err != nil {
 		return 0, err
 	}
+	defer x.frost.leave()
 	return client.WriteStdin(ctx, e, offset, data)
 }
 
@@ -260,22 +264,6 @@ func (x *box) diskBytes() int64 {
 	return int64(seen.Blocks-seen.Bfree) * seen.Bsize
 }
 
-// Freeze implements [sandbox.Freezer]. Only what the tenant runs is paused.
-func (x *box) Freeze(context.Context) error {
-	if x.cgroup == nil {
-		return &sandbox.Error{Op: "freeze", ID: string(x.id), Kind: sandbox.Unsupported}
-	}
-	return x.cgroup.Freeze()
-}
-
-// Thaw implements [sandbox.Freezer].
-func (x *box) Thaw(context.Context) error {
-	if x.cgroup == nil {
-		return nil
-	}
-	return x.cgroup.Thaw()
-}
-
 // Destroy implements [sandbox.Sandbox]: it kills PID 1 and with it the
 // namespace, waits until nothing is left, and gives back cgroup, socket,
 // record and user id, in this order.
@@ -291,6 +279,7 @@ func (x *box) Destroy(ctx context.Context) error {
 	x.ending = true
 	pid := x.record.PID
 	x.mu.Unlock()
+	x.frost.enter() // for good: whatever freezes it gives up
 	if x.client != nil {
 		_ = x.client.Close()
 	}

@@ -254,6 +254,7 @@ func (b *Backend) Capabilities() sandbox.Capabilities {
 		Isolation:  "process",
 		Enforced:   append([]string{"namespaces", "seccomp", "disk", "network"}, b.enforced...),
 		Unenforced: b.unenforced,
+		Freeze:     b.cgroups != nil && !slices.Contains(b.unenforced, "freeze"),
 		Templates:  b.templates,
 		Volumes:    b.volumeStatuses(),
 		Survives:   b.uids != nil && !b.foreign,

@@ -244,7 +244,7 @@ func freezing(t *testing.T, s *Session) {
 	}
 	before := used()
 	eventually(t, "work goes on", func() bool { return used() > before })
-	if err := s.Freeze(); err != nil {
+	if err := s.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	before = used()
@@ -287,7 +287,7 @@ func killing(t *testing.T, s *Session, frozen bool) {
 		t.Errorf("%d processes, want at least 5", n)
 	}
 	if frozen {
-		if err := s.Freeze(); err != nil {
+		if err := s.Freeze(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -363,7 +363,7 @@ func TestSession_TenantCannotLeave(t *testing.T) {
 
 func TestSession_FreezeUnsupported(t *testing.T) {
 	s := &Session{host: &Host{dialect: v1{}}, name: "x"}
-	if err := s.Freeze(); sandbox.KindOf(err) != sandbox.Unsupported {
+	if err := s.Freeze(t.Context()); sandbox.KindOf(err) != sandbox.Unsupported {
 		t.Errorf("Freeze = %v", err)
 	}
 	if err := s.Thaw(); err != nil {

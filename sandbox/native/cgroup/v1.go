@@ -195,4 +195,10 @@ func (v1) isFrozen(t *tree, dir string) (bool, error) {
 	return false, t.fault("read", dir, fmt.Errorf("unknown state %s", strconv.Quote(state)))
 }
 
+// reclaim has the kernel try what it would under pressure. It keeps what it has
+// no other place for: without swap that is all but the pages of files.
+func (v1) reclaim(t *tree, dir string, _ int64) error {
+	return t.write(dir+"/memory.force_empty", "0")
+}
+
 func (v1) kill(*tree, string) (bool, error) { return false, nil }

@@ -232,6 +232,17 @@ func (v2) isFrozen(t *tree, dir string) (bool, error) {
 	return n == 1, err
 }
 
+// reclaim asks for so many bytes back, since Linux 5.19. That there are not as
+// many to have is no error. Sessions have no swap, so those are the pages of
+// files.
+func (v2) reclaim(t *tree, dir string, bytes int64) error {
+	err := t.writeInt(dir+"/memory.reclaim", bytes)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil
+	}
+	return err
+}
+
 // kill has the kernel do it, since Linux 5.14: forks cannot outrun it, and what
 // is frozen dies too.
 func (v2) kill(t *tree, dir string) (bool, error) {

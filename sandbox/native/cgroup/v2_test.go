@@ -77,7 +77,7 @@ func TestV2_AgentIsBornInItsGroup(t *testing.T) {
 		procs, err := s.host.freezer.read(s.name + "/agent/cgroup.procs")
 		return err == nil && strings.Contains(procs, "\n")
 	})
-	if err := s.Freeze(); err != nil { // work alone
+	if err := s.Freeze(t.Context()); err != nil { // work alone
 		t.Fatal(err)
 	}
 	if state, err := os.ReadFile(filepath.Join(s.host.freezer.dir, s.name, "agent/cgroup.events")); err != nil || !strings.Contains(string(state), "frozen 0") {
