@@ -94,6 +94,9 @@ type Config struct {
 	HistoryTotalBytes   int64         `koanf:"history.total_bytes"`
 	HistoryFreeBytes    int64         `koanf:"history.free_bytes"`
 
+	PprofListen     string `koanf:"pprof.listen"`     // host:port of this machine, or empty: not served
+	PprofContention bool   `koanf:"pprof.contention"` // with block and mutex profiles
+
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
 	NodePath   string `koanf:"template.node.path"`
 	BashPath   string `koanf:"template.bash.path"`
