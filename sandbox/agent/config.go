@@ -9,7 +9,7 @@ import (
 
 // Version is the protocol's version. It rises with each addition to one that
 // was released, whose agent is recorded before: see the package's documentation.
-const Version = 3
+const Version = 4
 
 // Descriptors of the agent's program when it starts. Those of [Config.Join]
 // follow.

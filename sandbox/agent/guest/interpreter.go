@@ -67,7 +67,11 @@ func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (
 	if err != nil {
 		return nil, err
 	}
-	k.file, k.conn = ours, kernel.NewConn(ours, g.config.Kernel.Language)
+	quick, err := newQuickConn(ours)
+	if err != nil {
+		return nil, errors.Join(err, ours.Close(), theirs.Close())
+	}
+	k.file, k.conn = ours, kernel.NewConn(quick, g.config.Kernel.Language)
 	files := []*os.File{g.null, nil, nil, theirs}
 	defer func() {
 		for _, f := range files[1:] {
