@@ -105,6 +105,7 @@ func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult,
 		return sandbox.ExecResult{Exec: a.id}, err
 	}
 	if order.Accepted != nil { // it was admitted, even if a panic or the end kept the actor from saying so
+		s.journal.flush()
 		order.Accepted(a.id)
 	}
 	if a.of == nil {
@@ -131,10 +132,14 @@ func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult,
 func (s *Session) Begin(ctx context.Context, order Order) (sandbox.ExecID, error) {
 	order.Detached = true
 	a, err := s.order(ctx, &order)
+	if err == nil {
+		s.journal.flush()
+	}
 	return a.id, err
 }
 
-// order gives an order to the actor, and returns when it is in the ledger.
+// order gives an order to the actor, and returns when it is in the ledger or about
+// to be: what is started at once is there before.
 func (s *Session) order(ctx context.Context, order *Order) (accepted, error) {
 	if err := s.journal.ledger.Room(); err != nil {
 		return accepted{}, err
@@ -150,7 +155,9 @@ func (s *Session) order(ctx context.Context, order *Order) (accepted, error) {
 	if err != nil {
 		a = &accepted{of: x, id: x.id}
 	}
-	s.journal.flush()
+	if s.journal.look(x).phase == queued {
+		s.journal.flush()
+	}
 	return *a, nil
 }
 

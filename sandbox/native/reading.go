@@ -67,7 +67,9 @@ func (r *reading) starts(e *sandbox.Exec) (acked, read uint64, reads bool) {
 		r.open = make(map[sandbox.ExecID]struct{}, 1)
 	}
 	r.open[e.ID] = struct{}{}
-	r.stir()
+	if !reads { // else there is nothing to be read until it is done
+		r.stir()
+	}
 	return r.acked, r.read, reads
 }
 
