@@ -92,6 +92,19 @@ type Order struct {
 	Follow     func(sandbox.Stream, []byte) // text alone; called by the goroutine that called Execute
 }
 
+// isQuiet tells whether who gave the order has nothing to do before the end.
+func (o *Order) isQuiet() bool {
+	return !o.Detached && !o.Background && o.Accepted == nil && o.Follow == nil && o.Patience <= 0
+}
+
+// quietly is what a quiet order waits for.
+func quietly(quiet bool, x *execution) <-chan struct{} {
+	if quiet {
+		return x.done
+	}
+	return nil
+}
+
 // Execute runs what is ordered after what was ordered before it, and returns
 // its result; the result tells nothing of the session. When ctx ends it returns
 // at once, and work that is not detached is cancelled: interrupted, then killed.
@@ -145,14 +158,15 @@ func (s *Session) order(ctx context.Context, order *Order) (accepted, error) {
 		return accepted{}, err
 	}
 	x := newExecution(*order, s.journal.ledger.Info().ID, s.journal.opts)
-	a, err := Ask[*accepted](ctx, s.sys, s.pid, s.journal.over, &run{x})
+	quiet := order.isQuiet()
+	a, done, err := askUnless[*accepted](ctx, s.sys, s.pid, s.journal.over, quietly(quiet, x), &run{x, quiet})
 	if err != nil && (ctx.Err() != nil || !s.journal.holds(x)) {
 		if !x.detached {
 			s.tell(&cancel{x})
 		}
 		return accepted{id: x.id}, s.refusal("execute", err)
 	}
-	if err != nil {
+	if err != nil || done {
 		a = &accepted{of: x, id: x.id}
 	}
 	if s.journal.look(x).phase == queued {

@@ -14,15 +14,10 @@ import (
 // Most executions end soon, and the way to the agent and back costs more than
 // they do. So what starts one also reads what comes of it, as long as nobody else
 // reads; who follows gets it from here.
-const (
-	// beginWait is how long a start waits for the end of what it starts. Who wants
-	// to signal it waits as long.
-	beginWait = 50 * time.Millisecond
-	// handy is how long a reader leaves the agent to the next start when nothing
-	// runs. Then it waits there, for what processes write that outlived their
-	// execution.
-	handy = 200 * time.Millisecond
-)
+
+// beginWait is how long a start waits for the end of what it starts. Who wants to
+// signal it waits as long.
+const beginWait = 50 * time.Millisecond
 
 // A reading is how far the frames of an agent were read, and by whom. It has a
 // mutex of its own.
@@ -32,11 +27,10 @@ type reading struct {
 	unknown  bool                        // an earlier daemon may have started others
 	asking   bool                        // a reader is at the agent
 	starting bool                        // a start is, and reads
-	stray    bool                        // what came last was of no execution
 	acked    uint64                      // up to where all is acknowledged
 	read     uint64                      // and read
 	early    []sandbox.Frame             // what a start has read
-	stirred  chan struct{}               // closed when a reader should look again; nil when none waits
+	stirred  chan struct{}               // closed when the start has read; nil when nobody waits for that
 }
 
 // startReading starts an execution, and reads with the same call what comes of it where
@@ -67,9 +61,6 @@ func (r *reading) starts(e *sandbox.Exec) (acked, read uint64, reads bool) {
 		r.open = make(map[sandbox.ExecID]struct{}, 1)
 	}
 	r.open[e.ID] = struct{}{}
-	if !reads { // else there is nothing to be read until it is done
-		r.stir()
-	}
 	return r.acked, r.read, reads
 }
 
@@ -81,7 +72,10 @@ func (r *reading) started(id sandbox.ExecID, frames []sandbox.Frame, err error) 
 		delete(r.open, id)
 	}
 	r.early, r.starting = frames, false
-	r.stir()
+	if r.stirred != nil {
+		close(r.stirred)
+		r.stirred = nil
+	}
 }
 
 // over notes that an execution has ended, or never began.
@@ -91,73 +85,53 @@ func (r *reading) over(id sandbox.ExecID) {
 	delete(r.open, id)
 }
 
-// stir makes a reader look again. It is called with the mutex held.
-func (r *reading) stir() {
-	if r.stirred != nil {
-		close(r.stirred)
-		r.stirred = nil
-	}
-}
-
 // follow returns frames behind one, that a start has read or that the agent has.
 func (x *box) follow(ctx context.Context, client *agent.Client, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
 	r := &x.reading
 	until := time.Now().Add(wait)
-	for rested := false; ; {
-		early, stirred, most := r.turn(after, rested)
-		if len(early) > 0 {
-			return early, nil
-		}
-		if stirred == nil {
-			break
-		}
-		left := time.Until(until)
-		if rested && left <= 0 { // a start reads, and is at it for long
-			return nil, nil
-		}
-		var err error
-		if rested, err = x.rest(ctx, stirred, min(most, left)); err != nil {
+	early, stirred := r.turn(after)
+	for stirred != nil {
+		if done, err := x.await(ctx, stirred, time.Until(until)); !done {
 			return nil, err
 		}
-		if rested {
-			x.stopCounting()
-		}
+		early, stirred = r.turn(after)
+	}
+	if len(early) > 0 {
+		return early, nil
 	}
 	frames, err := client.Follow(ctx, after, max(time.Until(until), 0))
 	r.asked(after, frames)
-	if len(frames) == 0 && err == nil && r.isUnknown() {
+	if len(frames) > 0 || err != nil {
+		return frames, err
+	}
+	x.stopCounting()
+	if r.isUnknown() {
 		if left, err := client.Executions(ctx); err == nil && len(left) == 0 {
 			r.know()
 		}
 	}
-	return frames, err
+	return nil, nil
 }
 
 // turn acknowledges what was read up to a frame, and says what its reader is to do:
-// take what a start has read, or wait that long at most, or, without anything to
-// wait for, ask the agent.
-func (r *reading) turn(after uint64, rested bool) (early []sandbox.Frame, stirred <-chan struct{}, most time.Duration) {
+// take what a start has read, or wait for one that reads, or else ask the agent.
+func (r *reading) turn(after uint64) (early []sandbox.Frame, stirred <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.acked = after
 	early = r.takeEarly(after)
-	idle := len(r.open) == 0 && !r.unknown && !r.stray
 	switch {
 	case len(early) > 0:
 		r.took(early)
-		return early, nil, 0
-	case r.starting:
-		most = beginWait
-	case idle && !rested:
-		most = handy
-	default:
+	case !r.starting:
 		r.asking = true
-		return nil, nil, 0
+	default:
+		if r.stirred == nil {
+			r.stirred = make(chan struct{})
+		}
+		return nil, r.stirred
 	}
-	if r.stirred == nil {
-		r.stirred = make(chan struct{})
-	}
-	return nil, r.stirred, most
+	return early, nil
 }
 
 // takeEarly returns what a start has read behind a frame; once: who comes again
@@ -176,12 +150,10 @@ func (r *reading) takeEarly(after uint64) []sandbox.Frame {
 
 // took notes what a reader gets.
 func (r *reading) took(frames []sandbox.Frame) {
-	r.stray = false
 	for i := range frames {
-		f := &frames[i]
-		r.read, r.stray = f.Seq, f.Exec == ""
-		if f.Exit != nil {
-			delete(r.open, f.Exec)
+		r.read = frames[i].Seq
+		if frames[i].Exit != nil {
+			delete(r.open, frames[i].Exec)
 		}
 	}
 }
@@ -200,24 +172,23 @@ func (r *reading) isUnknown() bool {
 	return r.unknown
 }
 
-// know notes that an adopted sandbox had nothing left of its earlier daemon, or
-// has no more.
+// know notes that an adopted sandbox has nothing left of its earlier daemon.
 func (r *reading) know() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.unknown = false
 }
 
-// rest waits until there may be something to read, and tells whether it did so in
-// vain.
-func (x *box) rest(ctx context.Context, stirred <-chan struct{}, most time.Duration) (vain bool, err error) {
-	timer := time.NewTimer(most)
+// await waits until a start has read. It is not done when the wait is over before,
+// which is no error.
+func (x *box) await(ctx context.Context, stirred <-chan struct{}, wait time.Duration) (done bool, err error) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-stirred:
-		return false, nil
-	case <-timer.C:
 		return true, nil
+	case <-timer.C:
+		return false, nil
 	case <-x.dead:
 		_, err := x.alive("follow")
 		return false, err
