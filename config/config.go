@@ -103,6 +103,9 @@ type Config struct {
 	Preimport   []string `koanf:"zygote.preimport"` // dotted names, besides the standard set
 	ZygoteForks int      `koanf:"zygote.forks"`     // of one zygote
 
+	PprofListen     string `koanf:"pprof.listen"`     // host:port of this machine, or empty: not served
+	PprofContention bool   `koanf:"pprof.contention"` // with block and mutex profiles
+
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
 	NodePath   string `koanf:"template.node.path"`
 	BashPath   string `koanf:"template.bash.path"`

@@ -372,6 +372,14 @@ func ourDaemon(d directories) []setting {
 			key: "history.free_bytes", group: daemon, initial: "256MiB", rule: bytes(1<<20, 1<<50),
 			help: "room on the disk that output leaves, or a twentieth of a small one",
 		},
+		{
+			key: "pprof.listen", group: daemon, flag: "pprof", initial: "off", rule: hereAlone(),
+			help: "where to serve profiles of the daemon itself, for go tool pprof: off, or HOST:PORT of this machine",
+		},
+		{
+			key: "pprof.contention", group: daemon, initial: "off", rule: boolean(),
+			help: "record also where the daemon waits, which costs a little: its block and mutex profiles",
+		},
 	}
 }
 

@@ -83,6 +83,7 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		backend: b, id: rec.ID, record: rec, env: rec.Env, adopted: true, kills: rec.Kills,
 		dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	x.reading.unknown = true
 	var err error
 	if x.pidfd, err = unix.PidfdOpen(rec.PID, unix.PIDFD_NONBLOCK); err != nil {
 		return nil, errors.Join(errOther, err)

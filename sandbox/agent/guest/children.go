@@ -176,8 +176,8 @@ func signalGroup(pid int, s syscall.Signal) { _ = syscall.Kill(-pid, s) }
 
 // cpuTime returns the processor time that a process has used.
 func cpuTime(pid int) time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(int32(^pid<<3|2), &ts) != nil { // CPUCLOCK_SCHED of that process
+	ts, err := clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
+	if err != nil {
 		return 0
 	}
 	return time.Duration(ts.Nano())

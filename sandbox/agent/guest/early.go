@@ -3,9 +3,7 @@
 package guest
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"os"
 	"time"
 
@@ -118,8 +116,7 @@ var errForked = errors.New("the forked kernel did not come")
 
 // adoptInterpreter waits for a kernel that the daemon forks, our child, and takes
 // it in. The control socket tells who is at its other end.
-func (g *Guest) adoptInterpreter(files []*os.File) (_ *interpreter, err error) {
-	k := g.newInterpreter(files[0])
+func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 	defer func() {
 		if err != nil {
 			for _, f := range files {
@@ -127,13 +124,15 @@ func (g *Guest) adoptInterpreter(files []*os.File) (_ *interpreter, err error) {
 			}
 		}
 	}()
-	_ = k.file.SetReadDeadline(time.Now().Add(startLimit))
-	pid, first, err := readHello(k.file)
+	_ = files[0].SetReadDeadline(time.Now().Add(startLimit))
+	pid, first, err := readHello(files[0])
 	if err != nil {
 		return nil, err
 	}
+	if k, err = g.newInterpreter(files[0], first...); err != nil {
+		return nil, err
+	}
 	k.pid, k.marked = pid, true
-	k.conn = kernel.NewConn(heard{io.MultiReader(bytes.NewReader(first), k.file), k.file}, g.config.Kernel.Language)
 	k.group = g.groups.make()
 	if err := k.group.admit(pid); err != nil {
 		k.kill()
@@ -146,12 +145,6 @@ func (g *Guest) adoptInterpreter(files []*os.File) (_ *interpreter, err error) {
 	}
 	go k.watch()
 	return k, k.awaitReady()
-}
-
-// heard is a socket of which some was read already.
-type heard struct {
-	io.Reader
-	io.Writer
 }
 
 // readHello reads what comes first on a socket, and the process that sent it as

@@ -30,9 +30,11 @@ type Guest struct {
 	groups   *groups
 	null     *os.File
 	files    *transfers
+	rooms    []room
 	visits   bool // nobody outside sees how processes end
 
 	mu          sync.Mutex
+	code        chan codeRun          // to the goroutine that runs code; nil until there was some
 	executions  map[string]*execution // running, or with an end that is not acknowledged
 	known       []string              // the newest ids that are over
 	interpreter *interpreter          // nil until code is run
@@ -55,7 +57,7 @@ func newGuest(c boot.Config, joins []*os.File, folder *os.File) (*Guest, error) 
 	}
 	g := &Guest{
 		config: c, out: newRing(c.RingBytes), children: newChildren(c.JoinMode, joins),
-		groups: &groups{folder: folder}, null: null, executions: map[string]*execution{},
+		groups: &groups{folder: folder}, null: null, rooms: openRooms(), executions: map[string]*execution{},
 	}
 	g.files = newTransfers(g.children, g.groups, null)
 	return g, nil
@@ -71,7 +73,7 @@ func (g *Guest) start(r *wire.StartRequest) error {
 		return err
 	}
 	if len(r.GetArgv()) == 0 {
-		go g.runCode(x, r)
+		g.codeRuns() <- codeRun{x, r} // nothing else runs there, so it is taken at once
 		return nil
 	}
 	if err := g.runCommand(x, r); err != nil {
@@ -96,7 +98,7 @@ func (g *Guest) admit(r *wire.StartRequest) (*execution, error) {
 	case code && g.busy != nil:
 		return nil, errBusy
 	}
-	x := newExecution(r, g.out)
+	x := newExecution(r, g.out, g.rooms)
 	if g.visits {
 		x.killsBefore = memoryKills()
 	}
@@ -130,6 +132,29 @@ func (g *Guest) acknowledged(id string) {
 	if len(g.known) > maxKnown {
 		g.known = append([]string(nil), g.known[len(g.known)-maxKnown/2:]...)
 	}
+}
+
+// A codeRun is code that is to be run.
+type codeRun struct {
+	x *execution
+	r *wire.StartRequest
+}
+
+// codeRuns leads to the one goroutine that runs code, for as long as the agent
+// lives. A new one for each would have to grow its stack each time.
+func (g *Guest) codeRuns() chan<- codeRun {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.code == nil {
+		runs := make(chan codeRun, 1)
+		g.code = runs
+		go func() {
+			for run := range runs {
+				g.runCode(run.x, run.r)
+			}
+		}()
+	}
+	return g.code
 }
 
 // runCode runs code in the interpreter, which is started when there is none.

@@ -3,7 +3,9 @@
 package guest
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -68,7 +70,10 @@ func (g *Guest) startInterpreter(first *execution, r *wire.StartRequest) (*inter
 	if err != nil {
 		return nil, err
 	}
-	k := g.newInterpreter(ours)
+	k, err := g.newInterpreter(ours)
+	if err != nil {
+		return nil, errors.Join(err, ours.Close(), theirs.Close())
+	}
 	k.current = first
 	files := []*os.File{g.null, nil, nil, theirs}
 	defer func() {
@@ -109,8 +114,21 @@ func (g *Guest) startInterpreter(first *execution, r *wire.StartRequest) (*inter
 // streams are those of an interpreter's taps.
 var streams = [2]wire.Stream{wire.Stream_STDOUT, wire.Stream_STDERR} //nolint:gochecknoglobals // a table
 
-func (g *Guest) newInterpreter(control *os.File) *interpreter {
-	return &interpreter{gone: make(chan struct{}), file: control, conn: kernel.NewConn(control, g.config.Kernel.Language)}
+// newInterpreter speaks over our end of a control channel, of which some words may
+// have been read already.
+func (g *Guest) newInterpreter(control *os.File, heard ...byte) (*interpreter, error) {
+	quick, err := newQuickConn(control)
+	if err != nil {
+		return nil, err
+	}
+	var rw io.ReadWriter = quick
+	if len(heard) > 0 {
+		rw = struct {
+			io.Reader
+			io.Writer
+		}{io.MultiReader(bytes.NewReader(heard), quick), quick}
+	}
+	return &interpreter{gone: make(chan struct{}), file: control, conn: kernel.NewConn(rw, g.config.Kernel.Language)}, nil
 }
 
 // watch notes the end of the process, and ends what it left behind.

@@ -76,20 +76,16 @@ func (t *tap) once(fd, limit int) (n int, again bool) {
 	defer buffers.Put(buf)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for {
-		n, err := unix.Read(fd, buf[:min(limit, chunk)])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return 0, true
-		case err != nil:
-			return 0, false
-		case n > 0:
-			t.sink(buf[:n])
-		}
-		return n, false
+	n, err := readReady(uintptr(fd), buf[:min(limit, chunk)])
+	switch {
+	case err == unix.EAGAIN:
+		return 0, true
+	case err != nil:
+		return 0, false
+	case n > 0:
+		t.sink(buf[:n])
 	}
+	return n, false
 }
 
 // drain hands on what is in the pipe now. It does not wait for what a process
@@ -100,7 +96,7 @@ func (t *tap) drain() {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		left, err := waiting(fd)
 		for err == nil && left > 0 {
 			n, again := t.once(int(fd), left)
 			if again || n <= 0 {

@@ -143,18 +143,29 @@ func (w *watched) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	quick, err := newQuickConn(conn.(*net.UnixConn)) //nolint:errcheck,forcetypeassert // the listener is of a unix socket
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns++
 	w.timer.Stop()
-	return &counted{Conn: conn, watched: w}, nil
+	return &counted{Conn: conn, quick: quick, watched: w}, nil
 }
 
 type counted struct {
 	net.Conn
+	quick   *quickConn
 	once    sync.Once
 	watched *watched
 }
+
+// Read implements [net.Conn].
+func (c *counted) Read(p []byte) (int, error) { return c.quick.Read(p) }
+
+// Write implements [net.Conn].
+func (c *counted) Write(p []byte) (int, error) { return c.quick.Write(p) }
 
 // Close implements [net.Conn].
 func (c *counted) Close() error {
