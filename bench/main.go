@@ -142,7 +142,7 @@ func (c *benchCommand) measure(ctx context.Context, chosen []step) (report *Repo
 		err = errors.Join(err, d.Close(ctx))
 	}()
 	o := c.options
-	o.URL = d.URL
+	o.URL, o.Environ = d.URL, c.environ
 	return c.watched(ctx, chosen, o)
 }
 
@@ -155,7 +155,13 @@ func (c *benchCommand) watched(ctx context.Context, chosen []step, o Options) (*
 	}
 	for _, s := range chosen {
 		var r *Result
-		if r, err = s.run(ctx, s.options(o)); err != nil {
+		r, err = s.run(ctx, s.options(o))
+		if errors.Is(err, errOwn) && len(chosen) > 1 {
+			o.note("%v", err)
+			err = nil
+			continue
+		}
+		if err != nil {
 			err = fmt.Errorf("%s: %w", s.workload, err)
 			break
 		}

@@ -56,7 +56,7 @@ func TestLoad_Defaults(t *testing.T) {
 		AdmissionQueue: 256, AdmissionWait: 10 * time.Second, Connections: 4096, HeaderBytes: 64 << 10,
 		HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		StateDir: "/var/lib/sandwarden", RuntimeDir: "/run/sandwarden", OrphanGrace: 10 * time.Minute, DrainTimeout: 8 * time.Second, ShutdownSessions: "keep",
-		PoolMin: 4, PoolMax: 64, PoolShare: 10, Zygote: true, Preimport: []string{}, ZygoteForks: 10_000,
+		PoolMin: 4, PoolMax: 128, PoolShare: 10, Zygote: true, Preimport: []string{}, ZygoteForks: 10_000,
 		HistoryExecutions: 256, HistoryAge: 24 * time.Hour, HistorySessionBytes: 128 << 20, HistoryTotalBytes: 4 << 30, HistoryFreeBytes: 256 << 20,
 		LogLevel: slog.LevelInfo, LogFormat: "auto", LogStructured: true, LogConsole: true, LogMaxSize: 10 << 20, LogBackups: 5,
 	}
