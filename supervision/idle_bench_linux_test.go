@@ -62,7 +62,7 @@ type cost struct {
 // now is what it uses when nothing is on its way any more.
 func now() cost {
 	time.Sleep(100 * time.Millisecond) // what has just ended gives back its stack
-	for range 4 { // each halves the stacks that had been larger
+	for range 4 {                      // each halves the stacks that had been larger
 		runtime.GC()
 	}
 	var m runtime.MemStats
