@@ -48,7 +48,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Transport: "streamable-http", Host: "localhost", Port: 8775, AllowedOrigins: []string{}, AllowedHosts: []string{},
 		DefaultFlavor: "small", SessionTimeout: 1800 * time.Second, CleanupInterval: time.Minute,
 		OrphanInterval: 10 * time.Minute, SandboxStartTimeout: 3 * time.Minute, FileBytes: 1 << 30,
-		ExecutionTimeout: 300 * time.Second, MaxExecutionTime: 1800 * time.Second, LRUEviction: true,
+		ExecutionTimeout: 300 * time.Second, MaxExecutionTime: 1800 * time.Second, LRUEviction: true, FreezeReclaim: true,
 		Volumes: []sandbox.Volume{}, VolumeMapping: true,
 		Backend: "native", PythonImage: "microsandbox/python", NodeImage: "microsandbox/node",
 		MSBDev: true, MSBKeyFile: "/var/lib/sandwarden/server.key", MSBIdleTimeout: 24 * time.Hour,

@@ -26,7 +26,7 @@ func BenchmarkIdle(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		b.ReportMetric(float64(inUse()-before)/count, "bytes/session")
+		b.ReportMetric(float64(inUse()-before)/count, "B/session")
 		if err := s.Close(context.WithoutCancel(b.Context())); err != nil {
 			b.Fatal(err)
 		}

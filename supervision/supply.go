@@ -23,7 +23,7 @@ func shortage(s *sandbox.Supply, sessions int) (*sandbox.Limit, string) {
 	if enough := max(s.For(sessions), s.Used+s.Reserve+s.Each); enough > s.Max {
 		remedy += fmt.Sprintf("; the host's operator can raise %s: %s", s.Limit, s.Raise(enough))
 	}
-	return &sandbox.Limit{Resource: s.Resource, Current: s.Used, Max: s.Max}, remedy
+	return &sandbox.Limit{Resource: s.Resource, Current: s.Used, Max: s.Allowed()}, remedy
 }
 
 // supplied is how many sessions the host's supplies are enough for; 0 when they

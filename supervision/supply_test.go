@@ -66,7 +66,7 @@ func TestSupplies_RefuseAndAdmit(t *testing.T) {
 		run(t, s, code("a", "print:x"))
 		used = 75
 		_, err := s.Execute(t.Context(), code("b", "print:x"))
-		if e := wantKind(t, err, sandbox.Exhausted); e.Limit == nil || *e.Limit != (sandbox.Limit{Resource: "tasks", Current: 75, Max: 100}) ||
+		if e := wantKind(t, err, sandbox.Exhausted); e.Limit == nil || *e.Limit != (sandbox.Limit{Resource: "tasks", Current: 75, Max: 80}) ||
 			!strings.Contains(e.Remedy, "the limit of tasks") {
 			t.Errorf("got %+v, limit %+v", e, e.Limit)
 		}

@@ -32,7 +32,7 @@ const readMax = 256 << 10
 // goroutines. Errors are *sandbox.Error.
 type Client struct {
 	id   sandbox.ID
-	conn *ttrpc.Client // nil when there is none
+	conn *link // nil when there is none
 	call wire.AgentService
 
 	version atomic.Int64 // of the agent; 0 until it is known
@@ -41,9 +41,8 @@ type Client struct {
 // NewClient speaks over conn, on which Greet has succeeded. It owns conn. When
 // the connection ends, by Close too, onClose is called once.
 func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
-	quieten()
-	c := ttrpc.NewClient(conn, ttrpc.WithOnClose(onClose))
-	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
+	l := newLink(conn, onClose)
+	return &Client{id: id, conn: l, call: calls{l}}
 }
 
 // NewClientOver speaks with an agent that is not at the end of a connection. An
@@ -61,7 +60,7 @@ func (c *Client) Close() error {
 	if c.conn == nil {
 		return nil
 	}
-	return c.conn.Close()
+	return c.conn.close()
 }
 
 // Hello exchanges versions, and returns the agent's.
