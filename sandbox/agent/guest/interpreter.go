@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -67,11 +68,11 @@ func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (
 	if err != nil {
 		return nil, err
 	}
-	quick, err := newQuickConn(ours)
+	fast, err := quick.NewFile(ours)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close(), theirs.Close())
 	}
-	k.file, k.conn = ours, kernel.NewConn(quick, g.config.Kernel.Language)
+	k.file, k.conn = ours, kernel.NewConn(fast, g.config.Kernel.Language)
 	files := []*os.File{g.null, nil, nil, theirs}
 	defer func() {
 		for _, f := range files[1:] {
