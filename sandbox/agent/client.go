@@ -111,7 +111,7 @@ const beginSince = 4
 
 // settle is how long output waits for the end of its execution, when it is read
 // by the call that began it.
-const settle = 2 * time.Millisecond
+const settle = 500 * time.Microsecond
 
 // Begin starts an execution as Start does and returns what comes within the wait
 // behind the frame of a number, which was read before; the wait is over with the
@@ -127,7 +127,7 @@ func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after, from uint64, 
 	}
 	from = max(from, after)
 	r, err := c.call.Begin(ctx, &wire.BeginRequest{
-		Start: startOf(x), Read: readOf(after, wait), SettleMs: uint32(settle.Milliseconds()), From: from,
+		Start: startOf(x), Read: readOf(after, wait), SettleUs: uint32(settle.Microseconds()), From: from,
 	})
 	if err != nil {
 		return nil, c.fault("start", err)
