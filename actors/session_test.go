@@ -86,6 +86,7 @@ func TestSession_FollowAcknowledgesTheLastFrame(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		<-time.After(time.Second) // until then another execution may acknowledge it
 		synctest.Wait()
 		known, err := box.Executions(t.Context())
 		if err != nil || len(known) != 0 {

@@ -56,7 +56,7 @@ func groups() []string {
 // of the original first, as its users know it, then what is ours.
 func settings(d directories) []setting {
 	rows := theirSettings()
-	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourRequests(), ourDaemon(d), ourLogs(), ourAPI(), ourServer()} {
+	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourPools(), ourRequests(), ourDaemon(d), ourLogs(), ourAPI(), ourServer()} {
 		for _, s := range ours {
 			s.ours = true
 			if s.env == nil && !s.flagOnly {
@@ -172,6 +172,14 @@ func ourSessions() []setting {
 			help:    "processors that the flavors of all sessions may sum up to; room for the default flavor at least",
 		},
 		{
+			key: "freeze.after", group: sessions, rule: seconds(1, year), unset: "never", reload: true,
+			help: "seconds after which what an idle session has running is paused; the next use lets it go on",
+		},
+		{
+			key: "freeze.reclaim", group: sessions, initial: "true", rule: boolean(), reload: true,
+			help: "take back then what memory it can go without: pages of files, as sessions have no swap",
+		},
+		{
 			key: "limits.sessions_per_principal", group: sessions, rule: whole(1, 1_000_000), unset: "no limit", reload: true,
 			help: "sessions that the holder of one token may have",
 		},
@@ -258,6 +266,36 @@ func ourSandboxes() []setting {
 	}
 }
 
+// ourPools are what is made before anybody asks for it.
+func ourPools() []setting {
+	return []setting{
+		{
+			key: "pool.min", group: sandboxes, initial: "4", rule: whole(0, 1024),
+			help: "sandboxes of each template that are ready from the start; 0 makes each when it is asked for",
+		},
+		{
+			key: "pool.max", group: sandboxes, initial: "64", rule: whole(1, 4096),
+			help: "sandboxes of one kind that are ready at most, when many are asked for",
+		},
+		{
+			key: "pool.memory_share", group: sandboxes, initial: "10", rule: whole(1, 80),
+			help: "percent of the host's memory that all ready sandboxes together may take",
+		},
+		{
+			key: "zygote.enabled", group: sandboxes, initial: "true", rule: boolean(),
+			help: "fork Python kernels from a process that has the interpreter loaded; off starts an interpreter for each",
+		},
+		{
+			key: "zygote.preimport", group: sandboxes, unset: "none", rule: list("modules, as numpy or os.path", moduleName),
+			help: "Python modules that it imports besides the standard set, so that kernels have them at once",
+		},
+		{
+			key: "zygote.forks", group: sandboxes, initial: "10000", rule: whole(1, 1_000_000_000),
+			help: "kernels after which another process takes its place",
+		},
+	}
+}
+
 // ourRequests are bounds on clients.
 func ourRequests() []setting {
 	return []setting{
@@ -333,6 +371,14 @@ func ourDaemon(d directories) []setting {
 		{
 			key: "history.free_bytes", group: daemon, initial: "256MiB", rule: bytes(1<<20, 1<<50),
 			help: "room on the disk that output leaves, or a twentieth of a small one",
+		},
+		{
+			key: "pprof.listen", group: daemon, flag: "pprof", initial: "off", rule: hereAlone(),
+			help: "where to serve profiles of the daemon itself, for go tool pprof: off, or HOST:PORT of this machine",
+		},
+		{
+			key: "pprof.contention", group: daemon, initial: "off", rule: boolean(),
+			help: "record also where the daemon waits, which costs a little: its block and mutex profiles",
 		},
 	}
 }

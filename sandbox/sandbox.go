@@ -68,10 +68,19 @@ type Sandbox interface {
 	Destroy(ctx context.Context) error
 }
 
-// A Freezer is a Sandbox that can be paused.
+// A Freezer is a Sandbox that can be paused. Whatever is asked of it thaws it
+// first, so that a caller sees nothing of that but a moment.
 type Freezer interface {
+	// Freeze stops what the tenant has running where it stands. Kinds: Exhausted
+	// when something is under way there, or begins meanwhile; Unsupported.
 	Freeze(ctx context.Context) error
+	// Thaw lets it go on. It is no error when it was not frozen.
 	Thaw(ctx context.Context) error
+	// Frozen tells whether it is paused now. It does not block.
+	Frozen() bool
+	// Reclaim takes back what memory the sandbox can go without, and returns how
+	// many bytes that was. Kind Unsupported when the host cannot.
+	Reclaim(ctx context.Context) (int64, error)
 }
 
 // A Spec is what a sandbox is to be.
@@ -157,8 +166,8 @@ type Capabilities struct {
 	Isolation  string   // "process", "gvisor" or "microvm"
 	Enforced   []string // limits and barriers in force: "memory", "pids", "cpu", "uid", …
 	Unenforced []string // those that this host or user cannot have
-	Freeze     bool
-	Survives   bool // sandboxes outlive the daemon, and Adopt takes them over
+	Freeze     bool     // its sandboxes are a Freezer, and this host can
+	Survives   bool     // sandboxes outlive the daemon, and Adopt takes them over
 	Templates  []TemplateStatus
 	Volumes    []VolumeStatus
 }

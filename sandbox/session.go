@@ -95,6 +95,7 @@ type Session struct {
 	LastUsed   time.Time
 	Running    int      // executions that run or wait
 	Restarts   int      // fresh sandboxes that it was given
+	Frozen     bool     // what it has running is paused, until it is used again
 	Usage      *Stats   // of its sandbox now; nil when nobody asked, or it cannot be told
 	Unenforced []string // limits that are not in force for it
 	Previous   *Ended   // the session of this name that ended within the hour
@@ -168,6 +169,17 @@ type Subscription interface {
 	Next(ctx context.Context) ([]Event, error)
 }
 
+// A PoolStat is what a backend that makes sandboxes before they are asked for
+// has of one template. The counts only grow as long as the backend lives.
+type PoolStat struct {
+	Template string
+	Ready    int    // sandboxes that nobody has yet
+	Target   int    // how many there are to be, as often as they are asked for now
+	Hits     uint64 // sessions that got a ready one
+	Misses   uint64 // sessions that had to wait for one to be made
+	Failed   uint64 // makings ahead that went wrong
+}
+
 // An Overview is what can be told of the daemon as a whole.
 type Overview struct {
 	Sessions    int            // those that are being made or ended included
@@ -178,6 +190,7 @@ type Overview struct {
 	MaxCPUs     int            // allowed; 0 for no limit
 	Waiting     int            // sessions that wait to be admitted
 	States      map[Status]int // sessions that are made, used, ended or waited for
+	Frozen      int            // sessions whose sandboxes are frozen
 	// Bytes; 0 where it is not known.
 	HostTotal, HostAvailable int64 // memory of the host, or of the container that the daemon is in
 	Used, UsedMax            int64 // memory of all sandboxes together, and its limit

@@ -25,10 +25,12 @@ type room struct {
 	maxHeld               int                       // of any one; no maximum when 0
 	// What is on its way out, and counted above until it is gone.
 	going []claim
-	// How many more sessions the host's free memory takes, and whether one was
-	// evicted for it a moment ago, which may not be seen yet.
+	// How many more sessions the host's free memory and its supplies take, and
+	// whether one was evicted for it a moment ago, which may not be seen yet.
 	host     int
 	relieved bool
+	// What of the supplies is short, if that and not memory sets host.
+	short *sandbox.Supply
 	// The host's memory, for the refusal.
 	total, available int64
 }
@@ -189,6 +191,8 @@ func (r *room) full(want claim) (limit *sandbox.Limit, remedy string) {
 	case r.maxCPUs > 0 && r.cpus+want.cpus > r.maxCPUs:
 		return &sandbox.Limit{Resource: "cpu", Current: int64(r.cpus + want.cpus), Max: int64(r.maxCPUs)},
 			"use a smaller flavor, or stop a session that is not needed"
+	case r.host <= 0 && r.short != nil:
+		return shortage(r.short, r.sessions+1)
 	case r.host <= 0:
 		return &sandbox.Limit{
 			Resource: "host_memory", Current: (r.total - r.available) / mib, Max: (r.total - floor(r.total)) / mib, Unit: "MB",

@@ -18,9 +18,12 @@ const (
 // states counts the sessions by what they are doing.
 func (s *state) states() map[sandbox.Status]int {
 	if now := time.Now(); len(s.booked) <= countFree || now.Sub(s.counted) >= countEvery {
-		s.counted, s.counts = now, make(map[sandbox.Status]int)
+		s.counted, s.counts, s.frozen = now, make(map[sandbox.Status]int), 0
 		for sl := range s.booked {
 			s.counts[sl.status()]++
+			if frozen(sl.box) {
+				s.frozen++
+			}
 		}
 	}
 	counts := maps.Clone(s.counts)

@@ -53,6 +53,19 @@ func Hint(result sandbox.ExecResult) string { return hint(&result) }
 // DerivedSessions is [derivedSessions].
 func DerivedSessions(total int64, hostSessions int) int { return derivedSessions(total, hostSessions) }
 
+// Supplied is what the options say that the supplies of the host take.
+func (o Options) Supplied() int { return o.supplied() }
+
+// Shortage is the refusal for want of a supply, when so many sessions cannot be
+// seen in what is used.
+func Shortage(sessions, unseen int, supplies ...sandbox.Supply) (*sandbox.Limit, string) {
+	r := room{sessions: sessions, maxSessions: boundless, host: boundless}
+	if r.supply(supplies, unseen); r.fits(claim{}) {
+		return nil, ""
+	}
+	return r.full(claim{})
+}
+
 // Floor is [floor].
 func Floor(total int64) int64 { return floor(total) }
 

@@ -111,6 +111,14 @@ type retry struct{ of *slot }
 // lapsed tells that a session has waited for admission as long as it may.
 type lapsed struct{ of *slot }
 
+// froze tells that a try to freeze a sandbox has ended.
+type froze struct {
+	of    *slot
+	box   sandbox.Sandbox
+	freed int64 // bytes; 0 also when nothing was to be reclaimed
+	err   error
+}
+
 // released tells that a session may have become idle while others wait.
 type released struct{}
 
@@ -132,5 +140,6 @@ func (*destroyed) sessionsMessage() {}
 func (*lost) sessionsMessage()      {}
 func (*retry) sessionsMessage()     {}
 func (*lapsed) sessionsMessage()    {}
+func (*froze) sessionsMessage()     {}
 func (*released) sessionsMessage()  {}
 func (*tick) sessionsMessage()      {}

@@ -129,6 +129,9 @@ func (s *state) room() room {
 		r.total, r.available = s.opts.HostMemory()
 		r.host = hostRoom(r.total, r.available, unseen)
 	}
+	if s.opts.Supplies != nil {
+		r.supply(s.opts.Supplies(), unseen)
+	}
 	return r
 }
 
@@ -156,6 +159,9 @@ func (s *state) admitInto(c actor.Context, now room) {
 	for _, i := range evicted {
 		sl := candidates[i]
 		since, _ := sl.idle()
+		if !sl.use.seal() { // somebody came for it just now, and tells when he is done
+			continue
+		}
 		s.opts.Logger.Info("session evicted", "session", sl.spec.Session, "flavor", sl.spec.Flavor.Name, "idle", time.Since(since))
 		s.evicted = time.Now()
 		s.end(c, sl, sandbox.CauseEvicted)
@@ -310,6 +316,7 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox, recalled
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
+	s.publish(sl)
 	s.tellReady(sl)
 	askers := sl.askers
 	sl.askers = nil

@@ -19,15 +19,20 @@ type Options struct {
 	DefaultTemplate string             // the first of Templates
 	DefaultFlavor   string             // the first of Flavors
 
-	MaxSessions  int   // 0 follows from the host's memory
-	HostSessions int   // what pids, descriptors and uids of the host allow; 0 is unknown
-	MaxMemoryMB  int64 // of the sum of flavors; 0 lets the host's free memory decide
-	MaxCPUs      int   // of the sum of flavors; 0 for no limit
-	MaxOwned     int   // sessions of one owner; 0 for no limit but those of all
-	HostCPUs     int   // 0 is unknown
+	MaxSessions int   // 0 follows from the host's memory and supplies
+	MaxMemoryMB int64 // of the sum of flavors; 0 lets the host's free memory decide
+	MaxCPUs     int   // of the sum of flavors; 0 for no limit
+	MaxOwned    int   // sessions of one owner; 0 for no limit but those of all
+	HostCPUs    int   // 0 is unknown
 	// HostMemory returns the memory of the host, or of the container that the
 	// daemon is in, in bytes. It must not block. nil: unknown, nothing is refused for it.
 	HostMemory func() (total, available int64)
+	// Supplies returns what else the host has a fixed number of. It must not
+	// block. nil: unknown, nothing is refused for it.
+	Supplies func() []sandbox.Supply
+	// Connections are those that clients may have, each a descriptor. They are
+	// set aside when MaxSessions follows from the host.
+	Connections int
 
 	NoEviction     bool          // refuse rather than end an idle session
 	AdmissionQueue int           // sessions that wait to be made; 256
@@ -35,6 +40,12 @@ type Options struct {
 
 	IdleTimeout   time.Duration // from the end of the last call; 30 min
 	SweepInterval time.Duration // between looks for idle sessions; 60 s
+
+	// FreezeAfter is how long a session is idle before what it has running is
+	// paused; 0 is never. FreezeReclaim takes back then what memory it can go
+	// without.
+	FreezeAfter   time.Duration
+	FreezeReclaim bool
 
 	ActorRestarts   int           // of a session's actor within Window; 5
 	SandboxRestarts int           // of a session's sandbox within Window; 5
@@ -98,7 +109,7 @@ func (o Options) withDefaults() Options {
 func (o Options) fitted() Options {
 	total := o.total()
 	if o.MaxSessions <= 0 {
-		o.MaxSessions = derivedSessions(total, o.HostSessions)
+		o.MaxSessions = derivedSessions(total, o.supplied())
 	}
 	capped := make([]sandbox.Flavor, len(o.Flavors))
 	for i, f := range o.Flavors {

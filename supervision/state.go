@@ -52,6 +52,7 @@ type slot struct {
 	lacks    []string // limits that are not in force for it
 
 	use     use
+	entry   *entry             // nil but while it is live
 	session *actors.Session    // nil until it is live
 	record  *ledger.Ledger     // nil until it has one
 	box     sandbox.Sandbox    // nil while there is none; else ours to destroy
@@ -59,6 +60,8 @@ type slot struct {
 	making  context.CancelFunc // of that; nil when none is being made
 	things  int                // that it holds: its actor, each sandbox, each making of one
 
+	freezing bool        // its sandbox is being frozen
+	chilled  time.Time   // when that was last tried
 	lapse    *time.Timer // of the wait for admission
 	revive   *time.Timer // of the actor after a panic
 	retry    *time.Timer // of the next sandbox
@@ -103,7 +106,10 @@ type state struct {
 	swept     time.Time
 	counted   time.Time // when states were
 	counts    map[sandbox.Status]int
+	frozen    int       // of counts, whose sandboxes are frozen
 	evicted   time.Time // when a session last made room for another
+	freezing  int       // sandboxes that are being frozen
+	due       []*slot   // whose are to be frozen next
 }
 
 func newState(life, last context.Context, backend sandbox.Backend, store *ledger.Store, sh *shared, opts Options) *state {
@@ -145,7 +151,7 @@ func (s *state) handle(c actor.Context, m message) {
 	case *count:
 		c.Respond(&sandbox.Overview{
 			Sessions: len(s.booked), MaxSessions: s.opts.MaxSessions, MemoryMB: s.memory, MaxMemoryMB: s.opts.MaxMemoryMB,
-			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue), States: s.states(),
+			CPUs: s.cpus, MaxCPUs: s.opts.MaxCPUs, Waiting: len(s.queue), States: s.states(), Frozen: s.frozen,
 		})
 	case *tune:
 		s.tune(c, m)
@@ -171,6 +177,8 @@ func (s *state) handle(c actor.Context, m message) {
 		s.retry(c, m)
 	case *lapsed:
 		s.lapsed(c, m)
+	case *froze:
+		s.froze(c, m)
 	case *released:
 		s.admit(c)
 	case *tick:
@@ -227,7 +235,7 @@ func (sl *slot) snapshot() sandbox.Session {
 	}
 	now := sl.session.Activity()
 	session.Restarts, session.Running = now.Restarts, now.Running
-	session.LastUsed = sl.lastUsed(now)
+	session.LastUsed, session.Frozen = sl.lastUsed(now), frozen(sl.box)
 	switch {
 	case now.Running > 0:
 		session.Status = sandbox.StatusRunning

@@ -5,14 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/actors/ledger"
 	"github.com/sandwarden/sandwarden/config"
@@ -46,6 +41,12 @@ func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
 		Trusted:         trusted(c),
 		Secret:          secrets(c),
 		AllowUnenforced: c.AllowUnenforcedLimits,
+		PoolMin:         c.PoolMin,
+		PoolMax:         c.PoolMax,
+		PoolShare:       c.PoolShare,
+		NoZygote:        !c.Zygote,
+		Preimport:       c.Preimport,
+		ZygoteForks:     c.ZygoteForks,
 		Logger:          logger.With("part", "native"),
 	}
 }
@@ -179,36 +180,6 @@ func doctorOptions(c config.Config) doctor.Options {
 		}
 	}
 	return options
-}
-
-// What a session costs this host besides memory, and what is left to others.
-const (
-	descriptorsPerSession = 3   // connection, pidfd, and one while it is made
-	descriptorsReserved   = 512 // and the clients' connections; at most half of them
-	tasksPerSession       = 8
-	tasksReserved         = 4096
-	userIDs               = 1 << 16 // that the backend hands out
-)
-
-// hostSessions is how many sessions the descriptors of this process and the
-// tasks of this host and the backend's user ids allow; 0 when that is not known.
-func hostSessions(connections int) int {
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return 0
-	}
-	open := int64(min(files.Cur, math.MaxInt32))
-	most := (open - min(descriptorsReserved+int64(connections), open/2)) / descriptorsPerSession
-	for _, name := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		if tasks, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64); err == nil {
-			most = min(most, (tasks-tasksReserved)/tasksPerSession)
-		}
-	}
-	return int(max(min(most, userIDs), 1))
 }
 
 // trusted are the files that this program believes at its next start, also

@@ -19,9 +19,6 @@ func openBackend(context.Context, config.Config, []sandbox.ID, *slog.Logger) (sa
 	return nil, errLinux
 }
 
-// hostSessions is not known here.
-func hostSessions(int) int { return 0 }
-
 func (p *program) purge(context.Context, []string) error { return errLinux }
 
 func (p *program) doctor(context.Context, []string) error { return errLinux }

@@ -14,9 +14,17 @@ import (
 	"github.com/sandwarden/sandwarden/transport/token"
 )
 
-// A host knows its memory. A backend that does not is not asked.
+// A host knows its memory, and what else it has a fixed number of. A backend
+// that does not is not asked.
 type host interface {
 	HostMemory() (total, available int64)
+	Supplies() []sandbox.Supply
+}
+
+// A pooled backend makes sandboxes before they are asked for, and knows how many
+// are ready.
+type pooled interface {
+	Pools() []sandbox.PoolStat
 }
 
 // supervisionOptions are the parts of a configuration that sessions follow.
@@ -37,7 +45,7 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 		},
 		DefaultFlavor:  c.DefaultFlavor,
 		MaxSessions:    c.MaxSessions,
-		HostSessions:   hostSessions(c.Connections),
+		Connections:    c.Connections,
 		MaxMemoryMB:    c.MaxTotalMemoryMB,
 		MaxCPUs:        c.MaxTotalCPUs,
 		MaxOwned:       c.SessionsPerPrincipal,
@@ -46,13 +54,15 @@ func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.
 		AdmissionWait:  c.AdmissionWait,
 		IdleTimeout:    c.SessionTimeout,
 		SweepInterval:  c.CleanupInterval,
+		FreezeAfter:    c.FreezeAfter,
+		FreezeReclaim:  c.FreezeReclaim,
 		CreateLimit:    c.SandboxStartTimeout,
 	}
 	if c.AdmissionWait == 0 {
 		options.AdmissionWait = -1 // nobody waits
 	}
 	if h, ok := backend.(host); ok { // else sandboxes have another host
-		options.HostMemory, options.HostCPUs = h.HostMemory, runtime.NumCPU()
+		options.HostMemory, options.HostCPUs, options.Supplies = h.HostMemory, runtime.NumCPU(), h.Supplies
 	}
 	return options
 }
@@ -92,6 +102,9 @@ func metricsOptions(backend sandbox.Backend, logger *slog.Logger) metrics.Option
 	options := metrics.Options{Logger: logger.With("part", "metrics"), Version: release(), Backend: backend.Name()}
 	for _, t := range backend.Capabilities().Templates {
 		options.Templates = append(options.Templates, t.Template.Name)
+	}
+	if p, ok := backend.(pooled); ok {
+		options.Pools = p.Pools
 	}
 	return options
 }

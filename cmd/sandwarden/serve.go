@@ -68,6 +68,11 @@ func (p *program) serveWith(ctx context.Context, command *command, c config.Conf
 		return false, err
 	}
 	defer closeAll(api)
+	unprofile, err := profile(ctx, c, logger)
+	if err != nil {
+		return false, err
+	}
+	defer unprofile()
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until all is drained
 	defer end()
 	d, err := p.newDaemon(ctx, life, c, logger)

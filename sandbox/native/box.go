@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,10 @@ type box struct {
 	pidfd   int             // of PID 1; see process
 	exited  chan struct{}   // closed when PID 1 has been reaped
 	adopted bool            // an earlier daemon started it
+	pooled  bool            // it was made before its session was known
+	env     []string        // of the session
 	dead    chan struct{}   // closed with the death known
+	frost   frost
 
 	mu      sync.Mutex
 	process *os.File // of pidfd; nil before the start and after the end
@@ -40,6 +44,8 @@ type box struct {
 	fate    string // why we ended it, when it was not Destroy
 	death   sandbox.Death
 	kills   int           // killed for want of memory, as told already
+	counter *cgroup.Kills // of them; nil while nothing has run for a moment
+	reading reading       // see reading.go
 	gone    bool          // all has been given back
 	turn    chan struct{} // held by the one Destroy that goes on
 }
@@ -130,11 +136,15 @@ func (x *box) alive(op string) (*agent.Client, error) {
 
 // Start implements [sandbox.Sandbox].
 func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
-	client, err := x.alive("start")
+	client, err := x.awake("start")
 	if err != nil {
 		return err
 	}
-	return x.doubt(client.Start(ctx, e))
+	if len(x.env) > 0 {
+		e.Env = append(slices.Clip(x.env), e.Env...)
+	}
+	defer x.frost.leave()
+	return x.doubt(x.startReading(ctx, client, e))
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
@@ -144,7 +154,7 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 	if err != nil {
 		return nil, err
 	}
-	frames, err := client.Follow(ctx, after, wait)
+	frames, err := x.follow(ctx, client, after, wait)
 	if errors.Is(err, agent.ErrFrames) {
 		x.condemn("the agent's output broke the protocol")
 	}
@@ -179,15 +189,38 @@ func (x *box) explain(exit *sandbox.Exit) {
 // asked last, and whether that was the sandbox's own. A later daemon is told how
 // far that was counted. It is called with the mutex held.
 func (x *box) moreKills() (more, own bool) {
+	if kills, err := x.countKills(); err != nil || kills <= x.kills {
+		return false, false
+	}
 	kills, own, err := x.cgroup.OOM()
-	if err != nil || kills <= x.kills {
-		return false, own
+	if err != nil {
+		return false, false
 	}
 	x.kills, x.record.Kills = kills, kills
 	if err := x.backend.records.write(x.record); err != nil { // a later daemon may blame it again
 		x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
 	}
 	return true, own
+}
+
+// countKills asks only how many were killed, which is asked after each execution.
+// It is called with the mutex held.
+func (x *box) countKills() (int, error) {
+	if x.counter == nil {
+		var err error
+		if x.counter, err = x.cgroup.Kills(); err != nil {
+			return 0, err
+		}
+	}
+	return x.counter.Read()
+}
+
+// stopCounting gives back what countKills holds.
+func (x *box) stopCounting() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_ = x.counter.Close() // it was read only
+	x.counter = nil
 }
 
 func memoryCause(own bool) sandbox.Cause {
@@ -199,19 +232,21 @@ func memoryCause(own bool) sandbox.Cause {
 
 // Signal implements [sandbox.Sandbox].
 func (x *box) Signal(ctx context.Context, e sandbox.ExecID, s sandbox.Signal) error {
-	client, err := x.alive("signal")
+	client, err := x.awake("signal")
 	if err != nil {
 		return err
 	}
+	defer x.frost.leave()
 	return client.Signal(ctx, e, s)
 }
 
 // WriteStdin implements [sandbox.Sandbox].
 func (x *box) WriteStdin(ctx context.Context, e sandbox.ExecID, offset uint64, data []byte) (int, error) {
-	client, err := x.alive("stdin")
+	client, err := x.awake("stdin")
 	if err != nil {
 		return 0, err
 	}
+	defer x.frost.leave()
 	return client.WriteStdin(ctx, e, offset, data)
 }
 
@@ -254,22 +289,6 @@ func (x *box) diskBytes() int64 {
 	return int64(seen.Blocks-seen.Bfree) * seen.Bsize
 }
 
-// Freeze implements [sandbox.Freezer]. Only what the tenant runs is paused.
-func (x *box) Freeze(context.Context) error {
-	if x.cgroup == nil {
-		return &sandbox.Error{Op: "freeze", ID: string(x.id), Kind: sandbox.Unsupported}
-	}
-	return x.cgroup.Freeze()
-}
-
-// Thaw implements [sandbox.Freezer].
-func (x *box) Thaw(context.Context) error {
-	if x.cgroup == nil {
-		return nil
-	}
-	return x.cgroup.Thaw()
-}
-
 // Destroy implements [sandbox.Sandbox]: it kills PID 1 and with it the
 // namespace, waits until nothing is left, and gives back cgroup, socket,
 // record and user id, in this order.
@@ -285,6 +304,7 @@ func (x *box) Destroy(ctx context.Context) error {
 	x.ending = true
 	pid := x.record.PID
 	x.mu.Unlock()
+	x.frost.enter() // for good: whatever freezes it gives up
 	if x.client != nil {
 		_ = x.client.Close()
 	}
@@ -409,12 +429,14 @@ func (x *box) release(ctx context.Context) error {
 	if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := x.backend.records.remove(x.id); err != nil {
+	if err := x.backend.records.remove(x.record); err != nil {
 		return err
 	}
+	x.stopCounting() // now that the cgroup is gone, nobody can begin again
 	x.backend.uids.give(x.record.UID)
 	x.backend.mu.Lock()
 	delete(x.backend.boxes, x.id)
+	delete(x.backend.slots, x.record.Slot)
 	x.backend.mu.Unlock()
 	return nil
 }

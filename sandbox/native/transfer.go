@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
@@ -12,22 +13,30 @@ import (
 
 // Transfer implements [sandbox.Sandbox].
 func (x *box) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.Transfer, error) {
-	client, err := x.alive(string(r.Op))
+	client, err := x.awake(string(r.Op))
 	if err != nil {
 		return nil, err
 	}
 	t, err := client.Transfer(ctx, r)
 	if err != nil {
+		x.frost.leave()
 		return nil, x.judge(err)
 	}
-	return &transfer{Transfer: t, box: x}, nil
+	return &transfer{Transfer: t, box: x, leave: sync.OnceFunc(x.frost.leave)}, nil
 }
 
 // A transfer adds to failures what only the host can know.
 type transfer struct {
 	sandbox.Transfer
 
-	box *box
+	box   *box
+	leave func() // the end of what needs the sandbox awake
+}
+
+// Close implements [sandbox.Transfer].
+func (t *transfer) Close() error {
+	defer t.leave()
+	return t.Transfer.Close()
 }
 
 // Read implements [sandbox.Transfer].

@@ -37,6 +37,7 @@ func (v *overview) Collect(to chan<- prometheus.Metric) {
 	for _, status := range shown() {
 		to <- prometheus.MustNewConstMetric(states, prometheus.GaugeValue, float64(o.States[status]), string(status))
 	}
+	show("sessions_frozen", "Idle sessions whose sandboxes are frozen.", float64(o.Frozen))
 	known("sessions_limit", "Sessions that there may be.", float64(o.MaxSessions))
 	show("memory_booked_bytes", "The sum of the sessions' flavors.", float64(o.MemoryMB)*mib)
 	known("memory_limit_bytes", "What that sum may be; absent when the host's memory decides.", float64(o.MaxMemoryMB)*mib)

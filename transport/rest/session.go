@@ -19,6 +19,7 @@ type session struct {
 	Status      string            `json:"status" enum:"creating,ready,running,error,stopped"`
 	Created     time.Time         `json:"created_at"`
 	LastUsed    time.Time         `json:"last_accessed"`
+	Frozen      bool              `json:"frozen" doc:"It is idle, and what it has running is paused until it is used."`
 	Running     int               `json:"running" doc:"Executions that run or wait."`
 	Restarts    int               `json:"restarts" doc:"Fresh sandboxes that it was given."`
 	Dir         string            `json:"working_directory"`
@@ -57,7 +58,7 @@ func shown(s *sandbox.Session) session {
 		Session: s.Name, Sandbox: string(s.Sandbox), Template: s.Template.Name, Flavor: f.Name,
 		Limits: limits{CPUs: f.CPUs, MemoryMB: f.MemoryMB, Pids: f.Pids, DiskMB: f.DiskMB, Inodes: f.Inodes},
 		Capped: f.Capped, Status: string(s.Status), Created: s.Created.UTC(), LastUsed: s.LastUsed.UTC(),
-		Running: s.Running, Restarts: s.Restarts, Unenforced: s.Unenforced,
+		Frozen: s.Frozen, Running: s.Running, Restarts: s.Restarts, Unenforced: s.Unenforced,
 		Dir: s.Dir, IdleTimeout: s.IdleTimeout.Seconds(), Labels: s.Labels,
 		Events: sessionPath(s.Name) + "/events",
 	}

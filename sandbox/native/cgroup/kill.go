@@ -18,8 +18,8 @@ import (
 const freezeTime = time.Second
 
 // Freeze stops all of work where it stands, and returns when it does. It thaws
-// it again when that takes too long.
-func (s *Session) Freeze() error {
+// it again when that takes too long, or ctx ends.
+func (s *Session) Freeze(ctx context.Context) error {
 	t := s.host.freezer
 	if t == nil {
 		return &sandbox.Error{Op: "freeze", ID: s.name, Kind: sandbox.Unsupported, Detail: "this host cannot freeze sandboxes"}
@@ -29,8 +29,8 @@ func (s *Session) Freeze() error {
 	if err != nil {
 		return s.fault(err)
 	}
-	deadline := time.NewTimer(freezeTime)
-	defer deadline.Stop()
+	ctx, stop := context.WithTimeout(ctx, freezeTime)
+	defer stop()
 	for wait := range backoff {
 		frozen, err := s.host.dialect.isFrozen(t, dir)
 		if frozen && err == nil {
@@ -40,8 +40,8 @@ func (s *Session) Freeze() error {
 			return s.fault(errors.Join(err, s.host.dialect.freeze(t, dir, false)))
 		}
 		select {
-		case <-deadline.C:
-			return s.fault(errors.Join(context.DeadlineExceeded, s.host.dialect.freeze(t, dir, false)))
+		case <-ctx.Done():
+			return s.fault(errors.Join(context.Cause(ctx), s.host.dialect.freeze(t, dir, false)))
 		case <-time.After(wait):
 		}
 	}

@@ -155,6 +155,23 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 
 func TestSession_OwnLimitOfMemory(t *testing.T) {
 	s := session(t, host(t, 1<<30), Limits{MemoryBytes: 24 << 20, Pids: 32, UID: tenant})
+	counter, err := s.Kills()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = counter.Close() }()
+	for want := range 2 { // before, and once more after the kill
+		if got, err := counter.Read(); err != nil || got != want {
+			t.Errorf("Kills = %d, %v, want %d", got, err, want)
+		}
+		if want == 0 {
+			checkHog(t, s)
+		}
+	}
+}
+
+func checkHog(t *testing.T, s *Session) {
+	t.Helper()
 	err := inside(t, s, "hog", "200").Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("the hog ended with %v, want it killed", err)
@@ -244,7 +261,7 @@ func freezing(t *testing.T, s *Session) {
 	}
 	before := used()
 	eventually(t, "work goes on", func() bool { return used() > before })
-	if err := s.Freeze(); err != nil {
+	if err := s.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	before = used()
@@ -287,7 +304,7 @@ func killing(t *testing.T, s *Session, frozen bool) {
 		t.Errorf("%d processes, want at least 5", n)
 	}
 	if frozen {
-		if err := s.Freeze(); err != nil {
+		if err := s.Freeze(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -363,7 +380,7 @@ func TestSession_TenantCannotLeave(t *testing.T) {
 
 func TestSession_FreezeUnsupported(t *testing.T) {
 	s := &Session{host: &Host{dialect: v1{}}, name: "x"}
-	if err := s.Freeze(); sandbox.KindOf(err) != sandbox.Unsupported {
+	if err := s.Freeze(t.Context()); sandbox.KindOf(err) != sandbox.Unsupported {
 		t.Errorf("Freeze = %v", err)
 	}
 	if err := s.Thaw(); err != nil {

@@ -153,6 +153,8 @@ func (v1) memoryLimit(t *tree, dir string) (int64, error) {
 
 func (v1) cpuUsed(t *tree, dir string) (int64, error) { return t.readInt(dir + "/cpuacct.usage") }
 
+func (v1) kills() string { return "memory.oom_control" }
+
 func (v1) oom(t *tree, dir string) (kills int64, own bool, err error) {
 	if kills, err = t.readField(dir+"/memory.oom_control", "oom_kill"); err != nil {
 		return 0, false, err
@@ -193,6 +195,12 @@ func (v1) isFrozen(t *tree, dir string) (bool, error) {
 		return false, nil
 	}
 	return false, t.fault("read", dir, fmt.Errorf("unknown state %s", strconv.Quote(state)))
+}
+
+// reclaim has the kernel try what it would under pressure. It keeps what it has
+// no other place for: without swap that is all but the pages of files.
+func (v1) reclaim(t *tree, dir string, _ int64) error {
+	return t.write(dir+"/memory.force_empty", "0")
 }
 
 func (v1) kill(*tree, string) (bool, error) { return false, nil }

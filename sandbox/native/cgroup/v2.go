@@ -203,6 +203,8 @@ func (v2) cpuUsed(t *tree, dir string) (int64, error) {
 	return usec * 1000, err
 }
 
+func (v2) kills() string { return "memory.events" }
+
 func (v2) oom(t *tree, dir string) (kills int64, own bool, err error) {
 	text, err := t.read(dir + "/memory.events")
 	if err != nil {
@@ -230,6 +232,17 @@ func (v2) freeze(t *tree, dir string, frozen bool) error {
 func (v2) isFrozen(t *tree, dir string) (bool, error) {
 	n, err := t.readField(dir+"/cgroup.events", "frozen")
 	return n == 1, err
+}
+
+// reclaim asks for so many bytes back, since Linux 5.19. That there are not as
+// many to have is no error. Sessions have no swap, so those are the pages of
+// files.
+func (v2) reclaim(t *tree, dir string, bytes int64) error {
+	err := t.writeInt(dir+"/memory.reclaim", bytes)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil
+	}
+	return err
 }
 
 // kill has the kernel do it, since Linux 5.14: forks cannot outrun it, and what

@@ -77,7 +77,7 @@ func TestV2_AgentIsBornInItsGroup(t *testing.T) {
 		procs, err := s.host.freezer.read(s.name + "/agent/cgroup.procs")
 		return err == nil && strings.Contains(procs, "\n")
 	})
-	if err := s.Freeze(); err != nil { // work alone
+	if err := s.Freeze(t.Context()); err != nil { // work alone
 		t.Fatal(err)
 	}
 	if state, err := os.ReadFile(filepath.Join(s.host.freezer.dir, s.name, "agent/cgroup.events")); err != nil || !strings.Contains(string(state), "frozen 0") {
@@ -174,6 +174,16 @@ func TestV2_Events(t *testing.T) {
 		s := &Session{host: h, name: "s"}
 		if kills, own, err := s.OOM(); err != nil || kills != want.kills || own != want.own {
 			t.Errorf("OOM with %q = %d, %v, %v", events, kills, own, err)
+		}
+		counter, err := s.Kills()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kills, err := counter.Read(); err != nil || kills != want.kills {
+			t.Errorf("Kills with %q = %d, %v", events, kills, err)
+		}
+		if err := counter.Close(); err != nil {
+			t.Error(err)
 		}
 		if hits, err := s.PidsMax(); err != nil || hits != 5 {
 			t.Errorf("PidsMax = %d, %v", hits, err)

@@ -99,7 +99,10 @@ type host struct {
 	uid   int
 	probe func(ctx context.Context, user bool, flags uintptr) error // makes namespaces in a child
 	// groups tells what control groups can do, or why they cannot.
-	groups   func(ctx context.Context) (version int, unenforced []string, err error)
+	groups func(ctx context.Context) (version int, unenforced []string, err error)
+	// pids is the tightest limit of tasks among the control groups that sessions
+	// are to be below; ok is false when there is none.
+	pids     func(ctx context.Context) (used, limit int64, dir string, ok bool)
 	landlock func() int // its version; 0 is none
 	// version asks a program for its version.
 	version  func(ctx context.Context, path string) (string, error)
@@ -123,7 +126,7 @@ func check(ctx context.Context, h *host) []Finding {
 		h.rights(ctx),
 		h.filters(),
 		h.controlGroups(ctx),
-		h.capacity(),
+		h.capacity(ctx),
 		h.directories(),
 		h.interpreters(ctx),
 		h.hardening(),
@@ -165,7 +168,7 @@ func (h *host) read(name string) string {
 func thisHost(opts Options) *host {
 	return &host{
 		opts: opts, root: os.DirFS("/"), uid: os.Geteuid(),
-		probe: makeNamespaces, groups: groupsIn(opts.CgroupParent), landlock: landlockVersion, version: askVersion,
+		probe: makeNamespaces, groups: groupsIn(opts.CgroupParent), pids: pidsIn(opts.CgroupParent), landlock: landlockVersion, version: askVersion,
 		nofile: hardNofile, mounted: mountFlags, writable: canWrite, memory: hostMemory, resolve: resolveLinks,
 	}
 }

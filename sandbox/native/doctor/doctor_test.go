@@ -31,6 +31,13 @@ func good(uid int) *host {
 		"proc/sys/kernel/core_pattern":          "core",
 		"proc/sys/kernel/kptr_restrict":         "1",
 		"proc/sys/user/max_user_namespaces":     "96365",
+		"proc/sys/user/max_net_namespaces":      "96365",
+		"proc/sys/user/max_mnt_namespaces":      "96365",
+		"proc/sys/user/max_pid_namespaces":      "96365",
+		"proc/sys/fs/file-max":                  "2466183",
+		"proc/sys/fs/file-nr":                   "1234\t0\t2466183",
+		"proc/loadavg":                          "0.10 0.20 0.30 2/345 6789",
+		"proc/cgroups":                          "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t312\t1",
 		"proc/self/status":                      "Name:\tx\nCapEff:\t000001ffffffffff\n",
 		"proc/swaps":                            "Filename Type Size\n/dev/sda2 partition 1\n",
 		"etc/passwd":                            "root:x:0:0\nann:x:1000:1000::/home/ann:/bin/sh\n",
@@ -49,6 +56,7 @@ func good(uid int) *host {
 		opts: Options{StateDir: "/var/lib/s", RuntimeDir: "/run/s"}.withDefaults(), root: root, uid: uid,
 		probe:    func(context.Context, bool, uintptr) error { return nil },
 		groups:   func(context.Context) (int, []string, error) { return 2, nil, nil },
+		pids:     func(context.Context) (int64, int64, string, bool) { return 900, 1 << 20, "/sys/fs/cgroup", true },
 		landlock: func() int { return 7 },
 		version:  func(_ context.Context, path string) (string, error) { return "v1 of " + path, nil },
 		nofile:   func() (uint64, error) { return 1 << 20, nil },
@@ -107,12 +115,18 @@ func TestCheck_EachFault(t *testing.T) {
 		"groups without processors": {1000, func(h *host) {
 			h.groups = func(context.Context) (int, []string, error) { return 2, []string{"cpu"}, nil }
 		}, "control groups", Warn, "Delegate=cpu memory pids"},
-		"swap that nobody counts":  {0, func(h *host) { h.groups = func(context.Context) (int, []string, error) { return 1, nil, nil } }, "swap", Warn, "swapaccount=1"},
-		"little memory":            {0, func(h *host) { h.memory = func() (int64, int64) { return 128 << 20, 100 << 20 } }, "memory", Refuse, "larger"},
-		"little free memory":       {0, func(h *host) { h.memory = func() (int64, int64) { return 8 << 30, 500 << 20 } }, "memory", Warn, "free"},
-		"few processes":            {0, func(h *host) { h.set("proc/sys/kernel/pid_max", "32768\n") }, "processes", Warn, "kernel.pid_max=131072"},
-		"too many sessions":        {0, func(h *host) { h.opts.Sessions = 1 << 20; h.set("proc/sys/kernel/threads-max", "4194304\n") }, "processes", Warn, "fewer sessions"},
-		"few files":                {0, func(h *host) { h.nofile = func() (uint64, error) { return 4096, nil } }, "open files", Warn, "LimitNOFILE"},
+		"swap that nobody counts": {0, func(h *host) { h.groups = func(context.Context) (int, []string, error) { return 1, nil, nil } }, "swap", Warn, "swapaccount=1"},
+		"little memory":           {0, func(h *host) { h.memory = func() (int64, int64) { return 128 << 20, 100 << 20 } }, "memory", Refuse, "larger"},
+		"little free memory":      {0, func(h *host) { h.memory = func() (int64, int64) { return 8 << 30, 500 << 20 } }, "memory", Warn, "free"},
+		"few processes":           {0, func(h *host) { h.set("proc/sys/kernel/pid_max", "32768\n") }, "processes", Warn, "kernel.pid_max=131072"},
+		"too many sessions":       {0, func(h *host) { h.opts.Sessions = 1 << 20; h.set("proc/sys/kernel/threads-max", "4194304\n") }, "processes", Warn, "fewer sessions"},
+		"few files":               {0, func(h *host) { h.nofile = func() (uint64, error) { return 4096, nil } }, "open files", Warn, "LimitNOFILE"},
+		"too many for groups":     {0, func(h *host) { h.opts.Sessions = 30_000 }, "memory control groups", Warn, "fewer sessions"},
+		"a host of few files":     {0, func(h *host) { h.set("proc/sys/fs/file-max", "100000\n") }, "files of the host", Warn, "fs.file-max=524288"},
+		"few namespaces":          {0, func(h *host) { h.set("proc/sys/user/max_net_namespaces", "2000\n") }, "number of namespaces", Warn, "user.max_net_namespaces=131072"},
+		"a container's processes": {0, func(h *host) {
+			h.pids = func(context.Context) (int64, int64, string, bool) { return 10, 2048, "/sys/fs/cgroup", true }
+		}, "processes of the group", Warn, "--pids-limit 54096"},
 		"hardly any files":         {0, func(h *host) { h.nofile = func() (uint64, error) { return 64, nil } }, "open files", Warn, "ulimit"},
 		"no state directory":       {0, func(h *host) { h.writable = func(string) error { return &fs.PathError{Err: unix.EROFS} } }, "state directory", Refuse, "SANDWARDEN_STATE_DIR"},
 		"runtime noexec":           {0, func(h *host) { h.mounted = func(string) (bool, bool, error) { return true, false, nil } }, "runtime directory", Refuse, "SANDWARDEN_RUNTIME_DIR"},
@@ -198,7 +212,7 @@ func TestThisHost(t *testing.T) {
 		}
 		names[f.Name] = f
 	}
-	for _, name := range []string{"kernel", "kernel age", "seccomp", "landlock", "namespaces", "control groups", "memory", "processes", "open files", "state directory", "template python", "hardening"} {
+	for _, name := range []string{"kernel", "kernel age", "seccomp", "landlock", "namespaces", "control groups", "memory", "processes", "open files", "files of the host", "number of namespaces", "state directory", "template python", "hardening"} {
 		if _, ok := names[name]; !ok {
 			t.Errorf("nothing is said of %s among %v", name, slices.Sorted(maps.Keys(names)))
 		}

@@ -13,6 +13,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/native/supply"
 )
 
 // controlGroups looks at what limits sessions.
@@ -78,20 +81,102 @@ func (h *host) swap(version int) []Finding {
 	}}
 }
 
-// What a session takes of what the host has a fixed number of.
+// What a session takes of the memory.
 const (
-	tasksPerSession   = 8
-	filesPerSession   = 2
-	tasksOfTheHost    = 4096 // kept for all else
-	filesOfTheDaemon  = 1024
 	memoryPerSession  = 3 << 20
 	leastMemory       = 256 << 20
 	comfortableMemory = 1 << 30
 )
 
 // capacity says how many sessions fit.
-func (h *host) capacity() []Finding {
-	return []Finding{h.memorySize(), h.tasks(), h.files()}
+func (h *host) capacity(ctx context.Context) []Finding {
+	all := map[string][]sandbox.Supply{}
+	for _, s := range supply.Kernel(h.root) {
+		all[s.Resource] = append(all[s.Resource], s)
+	}
+	found := []Finding{
+		h.memorySize(),
+		h.enough("processes", "a session takes up to %d threads", all["tasks"]...),
+		h.files(),
+		h.enough("files of the host", "a session has up to %d files open", all["files"]...),
+		h.enough("number of namespaces", "a session has %d of each kind", all["namespaces"]...),
+	}
+	if used, limit, dir, ok := h.pids(ctx); ok {
+		f := h.enough("processes of the group", "a session takes up to %d threads", supply.Group(limit, used))
+		f.Value += ", by " + dir
+		found = append(found, f)
+	}
+	return append(found, h.memoryGroups()...)
+}
+
+// enough says for how many sessions some limits of one thing are enough, and how
+// those are raised that are not. why has a place for what one session takes.
+func (h *host) enough(name, why string, all ...sandbox.Supply) Finding {
+	f := Finding{Name: name, Value: "unknown"}
+	if len(all) == 0 {
+		return f
+	}
+	least, raise := &all[0], []string{}
+	for i := range all {
+		if all[i].Holds() < least.Holds() {
+			least = &all[i]
+		}
+		if all[i].Holds() < h.opts.Sessions {
+			raise = append(raise, all[i].Raise(all[i].For(h.opts.Sessions)))
+		}
+	}
+	f.Value = fmt.Sprintf("%s %d, for %d sessions", least.Limit, least.Max, least.Holds())
+	if len(raise) > 0 {
+		f.Level = Warn
+		f.Why = fmt.Sprintf(why, least.Each)
+		f.Cost = fmt.Sprintf("%d sessions fit, not %d", least.Holds(), h.opts.Sessions)
+		f.Remedy = strings.Join(raise, "\n")
+	}
+	return f
+}
+
+// files are the descriptors of the daemon, which raises the soft limit itself.
+func (h *host) files() Finding {
+	hard, err := h.nofile()
+	if err != nil {
+		return Finding{Name: "open files", Value: "unknown"}
+	}
+	f := h.enough("open files", "a session takes up to %d descriptors of the daemon", supply.Descriptors(int64(min(hard, math.MaxInt32)), 0))
+	f.Value += "; the daemon raises the soft limit to this hard one"
+	return f
+}
+
+// What a session takes of the numbers that the kernel has for control groups
+// with memory, which nobody can raise.
+const (
+	memoryGroupNumbers    = 1<<16 - 1
+	memoryGroupsOfTheHost = 4096
+	memoryGroupsOfSession = 3
+)
+
+// memoryGroups says for how many sessions the control groups with memory are
+// enough. The kernel counts those too that are removed and still have pages.
+func (h *host) memoryGroups() []Finding {
+	for line := range strings.Lines(h.read("proc/cgroups")) {
+		fields := strings.Fields(line) // name, hierarchy, number, enabled
+		if len(fields) < 3 || fields[0] != "memory" {
+			continue
+		}
+		there, err := strconv.Atoi(fields[2])
+		if err != nil {
+			continue
+		}
+		fits := max(memoryGroupNumbers-memoryGroupsOfTheHost, 0) / memoryGroupsOfSession
+		f := Finding{Name: "memory control groups", Value: fmt.Sprintf("%d of %d, for %d sessions", there, memoryGroupNumbers, fits)}
+		if fits < h.opts.Sessions {
+			f.Level = Warn
+			f.Why = fmt.Sprintf("a session takes %d of the numbers that the kernel has for them", memoryGroupsOfSession)
+			f.Cost = fmt.Sprintf("%d sessions fit, not %d", fits, h.opts.Sessions)
+			f.Remedy = "want fewer sessions: the kernel has no more"
+		}
+		return []Finding{f}
+	}
+	return nil
 }
 
 func (h *host) memorySize() Finding {
@@ -107,66 +192,6 @@ func (h *host) memorySize() Finding {
 		f.Level = Warn
 		f.Why = fmt.Sprintf("no session is admitted while less than %d MiB are free", floor>>20)
 		f.Cost, f.Remedy = "requests are refused with cause host_memory", "free some memory"
-	}
-	return f
-}
-
-func (h *host) tasks() Finding {
-	limit, room := math.MaxInt, roomFor(h.opts.Sessions)
-	var raise []string
-	for _, name := range []string{"pid_max", "threads-max"} {
-		n, err := strconv.Atoi(h.read("proc/sys/kernel/" + name))
-		if err != nil {
-			continue
-		}
-		limit = min(limit, n)
-		if n < room {
-			raise = append(raise, fmt.Sprintf("kernel.%s=%d", name, room))
-		}
-	}
-	f := Finding{Name: "processes", Value: strconv.Itoa(limit)}
-	if limit == math.MaxInt {
-		f.Value = "unknown"
-		return f
-	}
-	if fits := max(0, limit-tasksOfTheHost) / tasksPerSession; fits < h.opts.Sessions {
-		f.Level = Warn
-		f.Why = fmt.Sprintf("a session takes up to %d threads", tasksPerSession)
-		f.Cost = fmt.Sprintf("%d sessions fit, not %d", fits, h.opts.Sessions)
-		f.Remedy = "sudo sysctl -w " + strings.Join(raise, " ")
-		if len(raise) == 0 {
-			f.Remedy = "want fewer sessions: the kernel takes no higher limit"
-		}
-	}
-	return f
-}
-
-// roomFor returns the power of two that holds the threads of some sessions, as
-// far as the kernel goes.
-func roomFor(sessions int) int {
-	room := 1 << 17
-	for room < sessions*tasksPerSession+tasksOfTheHost && room < 1<<22 {
-		room *= 2
-	}
-	return room
-}
-
-func (h *host) files() Finding {
-	hard, err := h.nofile()
-	f := Finding{Name: "open files", Value: strconv.FormatUint(hard, 10)}
-	if err != nil {
-		f.Value = "unknown"
-		return f
-	}
-	fits := 0
-	if hard > filesOfTheDaemon {
-		fits = int(min(hard-filesOfTheDaemon, math.MaxInt32)) / filesPerSession
-	}
-	if fits < h.opts.Sessions {
-		f.Level = Warn
-		f.Why = fmt.Sprintf("a session takes %d descriptors of the daemon", filesPerSession)
-		f.Cost = fmt.Sprintf("%d sessions fit, not %d", fits, h.opts.Sessions)
-		f.Remedy = "LimitNOFILE=1048576 in the daemon's unit, or ulimit -Hn 1048576 before it is started"
 	}
 	return f
 }

@@ -55,6 +55,18 @@ func groupsIn(parent string) func(context.Context) (version int, unenforced []st
 	}
 }
 
+// pidsIn looks at the limits of tasks above a parent of our own.
+func pidsIn(parent string) func(context.Context) (used, limit int64, dir string, ok bool) {
+	return func(ctx context.Context) (used, limit int64, dir string, ok bool) {
+		h, err := cgroup.Open(ctx, cgroup.Options{Instance: fmt.Sprintf("doctor-%d", os.Getpid()), Parent: parent, KeepProcesses: true})
+		if err != nil {
+			return 0, 0, "", false
+		}
+		defer func() { _ = h.Close() }() // whoever makes sandboxes would tell
+		return h.Tasks()
+	}
+}
+
 // landlockVersion asks the kernel as landlock_create_ruleset(2) says.
 func landlockVersion() int {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
