@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -186,7 +187,7 @@ func (d *Daemon) Close(ctx context.Context) error {
 func (d *Daemon) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
 	defer cancel()
-	_ = d.cmd.Process.Signal(os.Interrupt) // it may have ended
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended; an interrupt may be ignored in the background of a shell
 	select {
 	case <-d.exited:
 		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
