@@ -47,6 +47,16 @@ func Create(ctx context.Context, o Options) (*Result, error) {
 	return r, nil
 }
 
+// Unpooled is Create at a daemon that makes no sandboxes ahead, which its
+// settings say (SANDWARDEN_POOL_MIN=0).
+func Unpooled(ctx context.Context, o Options) (*Result, error) {
+	r, err := Create(ctx, o)
+	if r != nil {
+		r.Workload = "create without pools"
+	}
+	return r, err
+}
+
 // Burst measures N sessions that are asked for at once, each with a first
 // result: until all have answered. N is 100 by default.
 func Burst(ctx context.Context, o Options) (*Result, error) {

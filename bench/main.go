@@ -125,13 +125,27 @@ func (c *benchCommand) settle(chosen []step) error {
 	return nil
 }
 
-// measure measures a daemon: the one that is there, or one of its own.
-func (c *benchCommand) measure(ctx context.Context, chosen []step) (report *Report, err error) {
+// measure measures a daemon: the one that is there, or one of its own. All that
+// there is to measure has new sessions also of a daemon that makes none ahead.
+func (c *benchCommand) measure(ctx context.Context, chosen []step) (*Report, error) {
 	if c.options.URL != "" {
 		return c.watched(ctx, chosen, c.options)
 	}
+	report, err := c.alone(ctx, chosen, c.environ)
+	if err != nil || len(chosen) == 1 {
+		return report, err
+	}
+	unpooled, err := c.alone(ctx, []step{{workload: "create", run: Unpooled, clients: 1}}, append(slices.Clone(c.environ), "SANDWARDEN_POOL_MIN=0"))
+	if unpooled != nil {
+		report.Results = append(report.Results, unpooled.Results...)
+	}
+	return report, err
+}
+
+// alone measures a daemon of its own in an environment.
+func (c *benchCommand) alone(ctx context.Context, chosen []step, environ []string) (report *Report, err error) {
 	fmt.Fprintln(c.stderr, "starting a daemon…")
-	d, err := StartDaemon(ctx, DaemonOptions{Environ: c.environ, Sessions: rooms(chosen, c.options), Note: c.options.Note})
+	d, err := StartDaemon(ctx, DaemonOptions{Environ: environ, Sessions: rooms(chosen, c.options), Note: c.options.Note})
 	if err != nil {
 		return nil, err
 	}
