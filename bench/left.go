@@ -92,24 +92,41 @@ func (w *watcher) steady(ctx context.Context) (*footprint, error) {
 	return last, err
 }
 
-// more says of what a footprint has more than another, beside some descriptors
-// and what more ready sandboxes may have.
-func (f *footprint) more(than *footprint, descriptors int) []string {
+// An excess is what a footprint has more of than another.
+type excess struct {
+	what      string
+	now, then int
+	ready     int // of them those that more ready sandboxes may have
+}
+
+// over is what is too much; less than nothing if there is less than before.
+func (x *excess) over() int {
+	more := x.now - x.then
+	return more - max(0, min(more, x.ready))
+}
+
+// than compares all that is counted.
+func (f *footprint) than(then *footprint) []excess {
+	ready := max(0, f.ready-then.ready)
+	return []excess{
+		{"processes", f.processes, then.processes, ready * readyProcesses},
+		{"mounts", f.mounts, then.mounts, ready * readyMounts},
+		{"namespaces", f.namespaces, then.namespaces, ready * readyNamespaces},
+		{"control groups", f.cgroups, then.cgroups, ready * readyCgroups},
+		{"daemon's descriptors", f.descriptors, then.descriptors, ready * readyDescriptors},
+	}
+}
+
+// more says of what a footprint has too much, some descriptors left out.
+func (f *footprint) more(then *footprint, descriptors int) []string {
 	var more []string
-	ready := max(0, f.ready-than.ready)
-	for _, x := range []struct {
-		name      string
-		now, then int
-		spare     int
-	}{
-		{"processes", f.processes, than.processes, ready * readyProcesses},
-		{"mounts", f.mounts, than.mounts, ready * readyMounts},
-		{"namespaces", f.namespaces, than.namespaces, ready * readyNamespaces},
-		{"cgroups", f.cgroups, than.cgroups, ready * readyCgroups},
-		{"descriptors", f.descriptors, than.descriptors, descriptors + ready*readyDescriptors},
-	} {
-		if x.now > x.then+x.spare {
-			more = append(more, fmt.Sprintf("%d %s, before %d", x.now, x.name, x.then))
+	for _, x := range f.than(then) {
+		spare := 0
+		if x.what == "daemon's descriptors" {
+			spare = descriptors
+		}
+		if x.over() > spare {
+			more = append(more, fmt.Sprintf("%d %s, before %d", x.now, x.what, x.then))
 		}
 	}
 	return more
@@ -169,17 +186,8 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 	if len(more) > 0 {
 		more = append(more, "the youngest processes are "+now.names)
 	}
-	for _, x := range []struct {
-		name      string
-		now, then int
-	}{
-		{"processes left", now.processes, w.before.processes},
-		{"mounts left", now.mounts, w.before.mounts},
-		{"namespaces left", now.namespaces, w.before.namespaces},
-		{"control groups left", now.cgroups, w.before.cgroups},
-		{"daemon's descriptors left", now.descriptors, w.before.descriptors},
-	} {
-		r.fewer(x.name, float64(x.now-x.then))
+	for _, x := range now.than(w.before) {
+		r.fewer(x.what+" left", float64(x.over()))
 	}
 	if now.ready != w.before.ready {
 		r.add("ready sandboxes more than before", float64(now.ready-w.before.ready), "")

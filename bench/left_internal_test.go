@@ -41,7 +41,7 @@ func TestWatcher_FindsWhatIsLeft(t *testing.T) {
 				}
 				t.Cleanup(func() { f.Close() })
 			}
-		}, " descriptors, before "},
+		}, " daemon's descriptors, before "},
 		"a process": {func(t *testing.T) { //nolint:thelper // it is the test
 			cmd := exec.CommandContext(t.Context(), "sleep", "600")
 			if err := cmd.Start(); err != nil {

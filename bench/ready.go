@@ -10,11 +10,11 @@ import (
 // What a sandbox that is ready before it is asked for may have, at most: it is
 // no leak.
 const (
-	readyProcesses   = 4
-	readyMounts      = 16
-	readyNamespaces  = 3
-	readyCgroups     = 24
-	readyDescriptors = 4
+	readyProcesses   = 3
+	readyMounts      = 4
+	readyNamespaces  = 2
+	readyCgroups     = 15 // in five hierarchies
+	readyDescriptors = 3
 )
 
 // ready returns how many sandboxes a daemon has made ahead, by its metrics; none
