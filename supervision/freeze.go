@@ -116,12 +116,12 @@ func (s *state) froze(c actor.Context, m *froze) {
 
 // warm thaws a sandbox that is left to the next daemon: if that never comes, the
 // agent ends the sandbox, and what is frozen cannot end everywhere.
-func warm(box sandbox.Sandbox, logger *slog.Logger) {
+func warm(ctx context.Context, box sandbox.Sandbox, logger *slog.Logger) {
 	f, ok := box.(sandbox.Freezer)
 	if !ok || !f.Frozen() {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.Background(), freezeLimit)
+	ctx, stop := context.WithTimeout(ctx, freezeLimit)
 	defer stop()
 	if err := actors.Caught(logger, func() error { return f.Thaw(ctx) }); err != nil {
 		logger.Warn("a sandbox that is left is frozen still", "sandbox", string(box.ID()), "err", err)

@@ -14,10 +14,9 @@ import (
 const soon = 50 * time.Millisecond
 
 // startCold is startReal for idle sessions that are frozen soon.
-func startCold(t *testing.T, opts supervision.Options) *host {
+func startCold(t *testing.T) *host {
 	t.Helper()
-	opts.FreezeAfter, opts.FreezeReclaim = soon, true
-	h := startReal(t, opts)
+	h := startReal(t, supervision.Options{FreezeAfter: soon, FreezeReclaim: true})
 	if !h.backend.Capabilities().Freeze {
 		sandboxtest.Skip(t, "sandboxes cannot be frozen here")
 	}
@@ -46,7 +45,7 @@ func (h *host) frozen(t *testing.T, session string, want bool) sandbox.Session {
 // An idle session is frozen, tells so, and goes on where it was when it is used:
 // as if nothing had been.
 func TestFreeze_IdleSession(t *testing.T) {
-	h := startCold(t, supervision.Options{})
+	h := startCold(t)
 	first := run(t, h.Sessions, code("a", "x = 41"))
 	session := h.frozen(t, "a", true)
 	if session.Status != sandbox.StatusReady || session.Usage == nil || session.Usage.MemoryBytes == 0 {
@@ -73,8 +72,8 @@ func TestFreeze_IdleSession(t *testing.T) {
 // A session in which something runs, also in the background, is not frozen,
 // while another one is.
 func TestFreeze_SparesWork(t *testing.T) {
-	h := startCold(t, supervision.Options{})
-	busy, _ := h.started(t, code("a", "print('before', flush=True)\n"+awaiting("go")+"print('after')"))
+	h := startCold(t)
+	busy, _ := h.started(t, code("a", "print('before', flush=True)\n"+awaiting("on")+"print('after')"))
 	left := command("sh", "-c", "sleep 600 &")
 	left.Session, left.Background = "b", true
 	run(t, h.Sessions, left)
@@ -87,7 +86,7 @@ func TestFreeze_SparesWork(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	run(t, h.Sessions, touch("go"))
+	run(t, h.Sessions, touch("on"))
 	if got := <-busy; got.err != nil || string(got.result.Stdout) != "before\nafter\n" {
 		t.Errorf("got %+v", got)
 	}
@@ -96,7 +95,7 @@ func TestFreeze_SparesWork(t *testing.T) {
 
 // Tune turns it off, and on again.
 func TestFreeze_Tune(t *testing.T) {
-	h := startCold(t, supervision.Options{})
+	h := startCold(t)
 	if err := h.Tune(t.Context(), supervision.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +113,7 @@ func TestFreeze_Tune(t *testing.T) {
 
 // Whoever comes just when a session is frozen is served.
 func TestFreeze_UsedAtAnyTime(t *testing.T) {
-	h := startCold(t, supervision.Options{})
+	h := startCold(t)
 	run(t, h.Sessions, code("a", "n = 0"))
 	const rounds = 30
 	for i := range rounds {

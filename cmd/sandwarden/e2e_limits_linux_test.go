@@ -13,7 +13,7 @@ func (p *place) limited(t *testing.T, soft, hard int) {
 	t.Helper()
 	script := filepath.Join(p.home, "limited")
 	text := fmt.Sprintf("#!/bin/sh\nulimit -Sn %d && ulimit -Hn %d && exec %s \"$@\"\n", soft, hard, p.program)
-	if err := os.WriteFile(script, []byte(text), 0o755); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p.program = script
