@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -80,7 +81,7 @@ func (t *tap) once(fd, limit int) (n int, again bool) {
 	defer t.mu.Unlock()
 	n, err := quick.Read(uintptr(fd), buf[:min(limit, chunk)])
 	switch {
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		return 0, true
 	case err != nil:
 		return 0, false

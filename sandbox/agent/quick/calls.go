@@ -20,7 +20,7 @@ import (
 // block.
 func Read(fd uintptr, p []byte) (int, error) {
 	for len(p) > 0 {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // see above
 		if errno != unix.EINTR {
 			return result(n, errno)
 		}
@@ -32,7 +32,7 @@ func Read(fd uintptr, p []byte) (int, error) {
 // block.
 func Write(fd uintptr, p []byte) (int, error) {
 	for len(p) > 0 {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // see above
 		if errno != unix.EINTR {
 			return result(n, errno)
 		}
@@ -42,14 +42,14 @@ func Write(fd uintptr, p []byte) (int, error) {
 
 // ReadStart reads a file of the kernel's own, from its beginning.
 func ReadStart(fd uintptr, p []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0) //nolint:gosec // see above
 	return result(n, errno)
 }
 
 // Clock reads a clock.
 func Clock(id int32) (unix.Timespec, error) {
 	var ts unix.Timespec
-	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0)
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0) //nolint:gosec // see above
 	_, err := result(0, errno)
 	return ts, err
 }
@@ -57,14 +57,14 @@ func Clock(id int32) (unix.Timespec, error) {
 // Waiting is how many bytes a pipe holds.
 func Waiting(fd uintptr) (int, error) {
 	var n int32
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, fd, unix.TIOCINQ, uintptr(unsafe.Pointer(&n)))
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, fd, unix.TIOCINQ, uintptr(unsafe.Pointer(&n))) //nolint:gosec // see above
 	return result(uintptr(n), errno)
 }
 
 // Statfs describes the file system of an open file.
 func Statfs(fd uintptr) (unix.Statfs_t, error) {
 	var st unix.Statfs_t
-	_, _, errno := unix.RawSyscall(unix.SYS_FSTATFS, fd, uintptr(unsafe.Pointer(&st)), 0)
+	_, _, errno := unix.RawSyscall(unix.SYS_FSTATFS, fd, uintptr(unsafe.Pointer(&st)), 0) //nolint:gosec // see above
 	_, err := result(0, errno)
 	return st, err
 }

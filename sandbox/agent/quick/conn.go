@@ -3,6 +3,7 @@
 package quick
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -42,7 +43,7 @@ func NewFile(c syscall.Conn) (*File, error) {
 // readNow is not done when there is nothing to read yet.
 func (f *File) readNow(fd uintptr) (done bool) {
 	f.in.n, f.in.err = Read(fd, f.in.data)
-	return f.in.err != unix.EAGAIN
+	return !errors.Is(f.in.err, unix.EAGAIN)
 }
 
 // writeNow is not done when there is no room yet.
@@ -51,7 +52,7 @@ func (f *File) writeNow(fd uintptr) (done bool) {
 		n, err := Write(fd, f.out.data[f.out.n:])
 		f.out.n, f.out.err = f.out.n+n, err
 		if err != nil {
-			return err != unix.EAGAIN
+			return !errors.Is(err, unix.EAGAIN)
 		}
 	}
 	return true

@@ -18,7 +18,7 @@ import (
 )
 
 // pair is two ends of a connection, the first of which is quick.
-func pair(t testing.TB) (*quick.Conn, *net.UnixConn) {
+func pair(t *testing.T) (*quick.Conn, *net.UnixConn) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
 	if err != nil {
