@@ -112,7 +112,7 @@ func (l *Log) grow() {
 	if l.count < len(l.ring) {
 		return
 	}
-	larger := make([]sandbox.Event, min(max(2*len(l.ring), 8), l.maxCount))
+	larger := make([]sandbox.Event, min(max(2*len(l.ring), 2), l.maxCount))
 	for n := l.first; n < l.next; n++ {
 		larger[n%uint64(len(larger))] = l.ring[n%uint64(len(l.ring))]
 	}

@@ -102,6 +102,7 @@ func (f *flow) run(ctx context.Context, p *pump) error {
 			return fatal
 		}
 		if !busy && len(frames) == 0 && f.journal.rests(p) {
+			f.journal.shed()
 			f.journal.ledger.Rest()
 			return nil
 		}

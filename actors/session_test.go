@@ -283,6 +283,7 @@ func BenchmarkExecute(b *testing.B) {
 		}
 	}))
 	s := <-born
+	b.ReportAllocs()
 	for b.Loop() {
 		if result, err := s.Execute(b.Context(), actors.Order{Code: "print:x"}); err != nil || string(result.Stdout) != "x\n" {
 			b.Fatal(fmt.Sprint(result, err))

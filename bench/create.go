@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -47,26 +48,54 @@ func Create(ctx context.Context, o Options) (*Result, error) {
 	return r, nil
 }
 
-// Unpooled is Create at a daemon that makes no sandboxes ahead, which its
-// settings say (SANDWARDEN_POOL_MIN=0).
-func Unpooled(ctx context.Context, o Options) (*Result, error) {
-	r, err := Create(ctx, o)
-	if r != nil {
-		r.Workload = "create without pools"
+// errOwn says that a workload has to start a daemon.
+var errOwn = errors.New("cold starts a daemon of its own, which it does without a url")
+
+// Cold is Create where no sandbox is ready: on a daemon of its own that keeps
+// none.
+func Cold(ctx context.Context, o Options) (r *Result, err error) {
+	if o.Environ == nil {
+		return nil, errOwn
 	}
-	return r, err
+	d, err := StartDaemon(ctx, DaemonOptions{Environ: append(slices.Clip(o.Environ), "SANDWARDEN_POOL_MIN=0"), Note: o.Note})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close(ctx)) }()
+	o.URL = d.URL
+	if r, err = Create(ctx, o); err != nil {
+		return nil, err
+	}
+	r.Workload = "cold"
+	return r, nil
 }
 
 // Burst measures N sessions that are asked for at once, each with a first
-// result: until all have answered. N is 100 by default.
+// result: until all have answered. It does so twice, with a rest between, since a
+// daemon that makes sandboxes ahead learns how many are asked for: the result is
+// the second, and a figure says how long the first took. N is 100 by default.
 func Burst(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults(1, 100)
 	o.Clients = o.N
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return together(ctx, "burst", o, &load{workers: o.N, n: o.N})
+	first, err := together(ctx, "burst", o, &load{workers: o.N, n: o.N})
+	if err != nil {
+		return nil, err
+	}
+	if err := patient(ctx, restFor*o.Settle); err != nil {
+		return nil, err
+	}
+	r, err := together(ctx, "burst", o, &load{workers: o.N, n: o.N})
+	if err == nil {
+		r.add("the first burst, wall", first.Wall.Seconds()*1000, "ms")
+	}
+	return r, err
 }
+
+// restFor is how many times the time to settle there is between two bursts.
+const restFor = 3
 
 // Staggered measures N sessions that begin at an interval, whether or not the
 // ones before have answered, each with a first result. The latency counts from

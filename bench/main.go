@@ -125,27 +125,13 @@ func (c *benchCommand) settle(chosen []step) error {
 	return nil
 }
 
-// measure measures a daemon: the one that is there, or one of its own. All that
-// there is to measure has new sessions also of a daemon that makes none ahead.
-func (c *benchCommand) measure(ctx context.Context, chosen []step) (*Report, error) {
+// measure measures a daemon: the one that is there, or one of its own.
+func (c *benchCommand) measure(ctx context.Context, chosen []step) (report *Report, err error) {
 	if c.options.URL != "" {
 		return c.watched(ctx, chosen, c.options)
 	}
-	report, err := c.alone(ctx, chosen, c.environ)
-	if err != nil || len(chosen) == 1 {
-		return report, err
-	}
-	unpooled, err := c.alone(ctx, []step{{workload: "create", run: Unpooled, clients: 1}}, append(slices.Clone(c.environ), "SANDWARDEN_POOL_MIN=0"))
-	if unpooled != nil {
-		report.Results = append(report.Results, unpooled.Results...)
-	}
-	return report, err
-}
-
-// alone measures a daemon of its own in an environment.
-func (c *benchCommand) alone(ctx context.Context, chosen []step, environ []string) (report *Report, err error) {
 	fmt.Fprintln(c.stderr, "starting a daemon…")
-	d, err := StartDaemon(ctx, DaemonOptions{Environ: environ, Sessions: rooms(chosen, c.options), Note: c.options.Note})
+	d, err := StartDaemon(ctx, DaemonOptions{Environ: c.environ, Sessions: rooms(chosen, c.options), Note: c.options.Note})
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +142,7 @@ func (c *benchCommand) alone(ctx context.Context, chosen []step, environ []strin
 		err = errors.Join(err, d.Close(ctx))
 	}()
 	o := c.options
-	o.URL = d.URL
+	o.URL, o.Environ = d.URL, c.environ
 	return c.watched(ctx, chosen, o)
 }
 
@@ -169,7 +155,13 @@ func (c *benchCommand) watched(ctx context.Context, chosen []step, o Options) (*
 	}
 	for _, s := range chosen {
 		var r *Result
-		if r, err = s.run(ctx, s.options(o)); err != nil {
+		r, err = s.run(ctx, s.options(o))
+		if errors.Is(err, errOwn) && len(chosen) > 1 {
+			o.note("%v", err)
+			err = nil
+			continue
+		}
+		if err != nil {
 			err = fmt.Errorf("%s: %w", s.workload, err)
 			break
 		}

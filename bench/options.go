@@ -30,6 +30,8 @@ type Options struct {
 	InFlight int           // of Rate: the most that are under way at once; 256
 	Seed     uint64        // of what is drawn by lot; the same seed draws the same; 1
 
+	Environ []string // of daemons that a workload starts for itself; none are started without
+
 	Python string        // the interpreter of the baselines; /usr/bin/python3, or that of the PATH
 	Settle time.Duration // after which memory is read; 2 s
 	Linger time.Duration // in which what is left of a run may end by itself; 45 s

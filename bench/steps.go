@@ -23,7 +23,8 @@ func steps() []step {
 	return []step{
 		{workload: "warm", run: Warm, about: "calls on sessions that exist"},
 		{workload: "create", run: Create, about: "from a new session to its first result, and its stop"},
-		{workload: "burst", run: Burst, about: "new sessions that are asked for at once"},
+		{workload: "cold", run: Cold, about: "the same of a daemon that has no sandbox ready"},
+		{workload: "burst", run: Burst, about: "new sessions that are asked for at once, twice"},
 		{workload: "staggered", run: Staggered, about: "new sessions that begin at an interval"},
 		{workload: "churn", run: Churn, about: "sessions that are made, used and stopped, for a while"},
 		{workload: "hold", run: Hold, about: "what idle Python sessions cost; wants the daemon on this machine"},
@@ -40,6 +41,7 @@ func allSteps() []step {
 		{workload: "warm", run: Warm, clients: 1},
 		{workload: "warm", run: Warm, clients: 64},
 		{workload: "create", run: Create, clients: 1},
+		{workload: "cold", run: Cold, clients: 1},
 		{workload: "burst", run: Burst},
 		{workload: "staggered", run: Staggered},
 		{workload: "churn", run: Churn, duration: 5 * time.Second},

@@ -274,7 +274,7 @@ func ourPools() []setting {
 			help: "sandboxes of each template that are ready from the start; 0 makes each when it is asked for",
 		},
 		{
-			key: "pool.max", group: sandboxes, initial: "64", rule: whole(1, 4096),
+			key: "pool.max", group: sandboxes, initial: "128", rule: whole(1, 4096),
 			help: "sandboxes of one kind that are ready at most, when many are asked for",
 		},
 		{

@@ -70,7 +70,7 @@ type Error struct {
 
 // A Limit is what a refused request ran into.
 type Limit struct {
-	Resource string // "sessions", "memory", "cpu", "host_memory", "queue", "executions", …
+	Resource string // "sessions", "memory", "cpu", "host_memory", "tasks", "queue", "executions", …
 	Current  int64  // in use
 	Max      int64  // allowed
 	Unit     string // "" for counts, "MB" for memory

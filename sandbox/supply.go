@@ -15,12 +15,12 @@ type Supply struct {
 	Raise func(to int64) string
 }
 
-// kept is what is left to others.
-func (s *Supply) kept() int64 { return min(s.Reserve, s.Max/2) }
+// Allowed is what may be used before it is only others who get more.
+func (s *Supply) Allowed() int64 { return s.Max - min(s.Reserve, s.Max/2) }
 
 // Holds is how many sandboxes the supply is enough for in all.
 func (s *Supply) Holds() int {
-	return int(min((s.Max-s.kept())/s.Each, math.MaxInt32))
+	return int(min(s.Allowed()/s.Each, math.MaxInt32))
 }
 
 // Room is for how many sandboxes there is enough beside what is used now.
@@ -28,7 +28,7 @@ func (s *Supply) Room() int {
 	if s.Used < 0 {
 		return math.MaxInt32
 	}
-	return int(min((s.Max-s.kept()-s.Used)/s.Each, math.MaxInt32))
+	return int(min((s.Allowed()-s.Used)/s.Each, math.MaxInt32))
 }
 
 // For is the limit that so many sandboxes need.

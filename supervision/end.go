@@ -100,9 +100,9 @@ func (s *state) bury(c actor.Context, sl *slot) {
 	if s.keeping {
 		box = sl.box
 	}
-	logger := s.opts.Logger
+	last, logger := s.last, s.opts.Logger
 	go func() {
-		warm(box, logger)
+		warm(last, box, logger)
 		<-session.Settled()
 		live.Delete(id)
 		root.Send(self, &buried{of: sl})

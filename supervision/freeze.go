@@ -81,7 +81,11 @@ func (s *state) freeze(c actor.Context, sl *slot) {
 		ctx, stop := context.WithTimeout(life, freezeLimit)
 		defer stop()
 		end.err = actors.Caught(logger, func() (err error) {
-			if err = f.Freeze(ctx); err == nil && reclaim {
+			if err = f.Freeze(ctx); err != nil {
+				return err
+			}
+			end.did = true
+			if reclaim {
 				end.freed, err = f.Reclaim(ctx)
 			}
 			return err
@@ -96,28 +100,28 @@ func (s *state) froze(c actor.Context, m *froze) {
 	s.freezing--
 	sl.freezing = false
 	session, box := sl.spec.Session, string(m.box.ID())
-	switch {
-	case frozen(m.box):
+	if m.did {
 		s.opts.Logger.Info("session frozen", "session", session, "sandbox", box, "freed", m.freed)
-		if m.err != nil {
-			s.opts.Logger.Warn("memory of a frozen session not reclaimed", "session", session, "sandbox", box, "err", m.err)
+	}
+	if m.err != nil && s.life.Err() == nil {
+		level := slog.LevelWarn
+		switch sandbox.KindOf(m.err) { //nolint:exhaustive // the others are faults
+		case sandbox.Exhausted, sandbox.Stopped, sandbox.NotFound, sandbox.Unsupported: // in use, gone, or the host's
+			level = slog.LevelDebug
 		}
-	case m.err == nil, sandbox.KindOf(m.err) == sandbox.Exhausted, sandbox.KindOf(m.err) == sandbox.Stopped, s.life.Err() != nil:
-		s.opts.Logger.Debug("session not frozen", "session", session, "sandbox", box, "err", m.err)
-	default:
-		s.opts.Logger.Warn("session not frozen", "session", session, "sandbox", box, "err", m.err)
+		s.opts.Logger.Log(s.life, level, "session not frozen, or its memory not reclaimed", "session", session, "sandbox", box, "err", m.err)
 	}
 	s.chillNext(c)
 }
 
 // warm thaws a sandbox that is left to the next daemon: if that never comes, the
 // agent ends the sandbox, and what is frozen cannot end everywhere.
-func warm(box sandbox.Sandbox, logger *slog.Logger) {
+func warm(ctx context.Context, box sandbox.Sandbox, logger *slog.Logger) {
 	f, ok := box.(sandbox.Freezer)
 	if !ok || !f.Frozen() {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.Background(), freezeLimit)
+	ctx, stop := context.WithTimeout(ctx, freezeLimit)
 	defer stop()
 	if err := actors.Caught(logger, func() error { return f.Thaw(ctx) }); err != nil {
 		logger.Warn("a sandbox that is left is frozen still", "sandbox", string(box.ID()), "err", err)

@@ -26,7 +26,7 @@ func BenchmarkIdle(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		b.ReportMetric(float64(inUse()-before)/count, "bytes/session")
+		b.ReportMetric(float64(inUse()-before)/count, "B/session")
 		if err := s.Close(context.WithoutCancel(b.Context())); err != nil {
 			b.Fatal(err)
 		}
@@ -48,6 +48,7 @@ func BenchmarkExecute(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.ReportAllocs()
 	for b.Loop() {
 		if result, err := s.Execute(b.Context(), code("a", "print:x")); err != nil || string(result.Stdout) != "x\n" {
 			b.Fatal(result, err)

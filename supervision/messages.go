@@ -115,6 +115,7 @@ type lapsed struct{ of *slot }
 type froze struct {
 	of    *slot
 	box   sandbox.Sandbox
+	did   bool  // it was frozen, which it need not be any more
 	freed int64 // bytes; 0 also when nothing was to be reclaimed
 	err   error
 }

@@ -23,12 +23,12 @@ func shortage(s *sandbox.Supply, sessions int) (*sandbox.Limit, string) {
 	if enough := max(s.For(sessions), s.Used+s.Reserve+s.Each); enough > s.Max {
 		remedy += fmt.Sprintf("; the host's operator can raise %s: %s", s.Limit, s.Raise(enough))
 	}
-	return &sandbox.Limit{Resource: s.Resource, Current: s.Used, Max: s.Max}, remedy
+	return &sandbox.Limit{Resource: s.Resource, Current: s.Used, Max: s.Allowed()}, remedy
 }
 
 // supplied is how many sessions the host's supplies are enough for; 0 when they
 // are not known.
-func (o *Options) supplied() int {
+func (o Options) supplied() int {
 	least := o.scarcest()
 	if least == nil {
 		return 0
@@ -38,7 +38,7 @@ func (o *Options) supplied() int {
 
 // scarcest is the supply that the fewest sessions have enough of, with what
 // clients may take set aside; nil when none is known.
-func (o *Options) scarcest() *sandbox.Supply {
+func (o Options) scarcest() *sandbox.Supply {
 	if o.Supplies == nil {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (o *Options) scarcest() *sandbox.Supply {
 
 // warn says that more sessions are allowed than the host has enough for. They
 // are refused one by one when it comes to that.
-func (o *Options) warn() {
+func (o Options) warn() {
 	least := o.scarcest()
 	if least == nil || o.MaxSessions <= least.Holds() {
 		return

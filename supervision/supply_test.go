@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -59,19 +60,19 @@ func TestSupplies_Shortage(t *testing.T) {
 // and one more is made once there is enough.
 func TestSupplies_RefuseAndAdmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		used := int64(10)
+		var used atomic.Int64
 		s := start(t, fake(), supervision.Options{AdmissionWait: -1, NoEviction: true, Supplies: func() []sandbox.Supply {
-			return []sandbox.Supply{supply("tasks", used)}
+			return []sandbox.Supply{supply("tasks", used.Load())}
 		}})
 		run(t, s, code("a", "print:x"))
-		used = 75
+		used.Store(75)
 		_, err := s.Execute(t.Context(), code("b", "print:x"))
-		if e := wantKind(t, err, sandbox.Exhausted); e.Limit == nil || *e.Limit != (sandbox.Limit{Resource: "tasks", Current: 75, Max: 100}) ||
+		if e := wantKind(t, err, sandbox.Exhausted); e.Limit == nil || *e.Limit != (sandbox.Limit{Resource: "tasks", Current: 75, Max: 80}) ||
 			!strings.Contains(e.Remedy, "the limit of tasks") {
 			t.Errorf("got %+v, limit %+v", e, e.Limit)
 		}
 		run(t, s, code("a", "print:x")) // what there is goes on
-		used = 70
+		used.Store(70)
 		run(t, s, code("b", "print:x"))
 	})
 }
@@ -81,7 +82,7 @@ func TestSupplies_EvictForThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := fake()
 		s := start(t, backend, supervision.Options{Supplies: func() []sandbox.Supply {
-			live, _ := backend.List(context.Background())
+			live, _ := backend.List(t.Context())
 			return []sandbox.Supply{supply("tasks", int64(60+10*len(live)))}
 		}})
 		run(t, s, code("a", "print:x"))

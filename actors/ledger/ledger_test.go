@@ -642,6 +642,7 @@ func BenchmarkAppend(b *testing.B) {
 	l := create(b, open(b, b.TempDir(), ledger.Options{}))
 	add(b, l, accepted("x", ""), started("x"))
 	entries := []ledger.Entry{output("x", sandbox.Stdout, 1, []byte("some text\n")), finished("x", 2)}
+	b.ReportAllocs()
 	for b.Loop() {
 		if err := l.Append(entries); err != nil {
 			b.Fatal(err)
@@ -654,6 +655,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkAppend_Execution(b *testing.B) {
 	b.Run("one log", func(b *testing.B) {
 		l := create(b, open(b, b.TempDir(), ledger.Options{}))
+		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			x := sandbox.ExecID(strconv.Itoa(n))
 			add(b, l, accepted(x, ""), started(x))

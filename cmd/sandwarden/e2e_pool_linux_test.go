@@ -29,7 +29,7 @@ func TestPool_OfADaemon(t *testing.T) {
 		t.Errorf("after the kill: %q", got)
 	}
 	eventually(t, "what was ready is ended", func() bool {
-		return 1 == len(slices.DeleteFunc(slices.Clone(left), isGone))
+		return len(slices.DeleteFunc(slices.Clone(left), isGone)) == 1
 	})
 	next.wantReady(t)
 	next.stop(t, syscall.SIGINT)

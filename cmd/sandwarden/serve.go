@@ -18,6 +18,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if done || err != nil {
 		return err
 	}
+	defer spareProcessors()()
 	log := p.logs(c)
 	defer log.Close() //nolint:errcheck // what it could not write was told
 	served, err := p.serveWith(ctx, command, c, report, log)

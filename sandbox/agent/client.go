@@ -32,7 +32,7 @@ const readMax = 256 << 10
 // goroutines. Errors are *sandbox.Error.
 type Client struct {
 	id   sandbox.ID
-	conn *ttrpc.Client // nil when there is none
+	conn *link // nil when there is none
 	call wire.AgentService
 
 	version atomic.Int64 // of the agent; 0 until it is known
@@ -41,9 +41,8 @@ type Client struct {
 // NewClient speaks over conn, on which Greet has succeeded. It owns conn. When
 // the connection ends, by Close too, onClose is called once.
 func NewClient(id sandbox.ID, conn net.Conn, onClose func()) *Client {
-	quieten()
-	c := ttrpc.NewClient(conn, ttrpc.WithOnClose(onClose))
-	return &Client{id: id, conn: c, call: wire.NewAgentClient(c)}
+	l := newLink(conn, onClose)
+	return &Client{id: id, conn: l, call: calls{l}}
 }
 
 // NewClientOver speaks with an agent that is not at the end of a connection. An
@@ -61,7 +60,7 @@ func (c *Client) Close() error {
 	if c.conn == nil {
 		return nil
 	}
-	return c.conn.Close()
+	return c.conn.close()
 }
 
 // Hello exchanges versions, and returns the agent's.
@@ -112,7 +111,7 @@ const beginSince = 4
 
 // settle is how long output waits for the end of its execution, when it is read
 // by the call that began it.
-const settle = 2 * time.Millisecond
+const settle = 500 * time.Microsecond
 
 // Begin starts an execution as Start does and returns what comes within the wait
 // behind the frame of a number, which was read before; the wait is over with the
@@ -128,7 +127,7 @@ func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after, from uint64, 
 	}
 	from = max(from, after)
 	r, err := c.call.Begin(ctx, &wire.BeginRequest{
-		Start: startOf(x), Read: readOf(after, wait), SettleMs: uint32(settle.Milliseconds()), From: from,
+		Start: startOf(x), Read: readOf(after, wait), SettleUs: uint32(settle.Microseconds()), From: from,
 	})
 	if err != nil {
 		return nil, c.fault("start", err)

@@ -140,6 +140,7 @@ func BenchmarkWarmCode(b *testing.B) {
 	}
 	defer func() { _ = x.Destroy(context.WithoutCancel(b.Context())) }()
 	var after uint64
+	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
 		n++

@@ -32,7 +32,7 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err := b.usable(spec.Template); err != nil {
 		return nil, err
 	}
-	if x := b.takeReady(id, spec); x != nil {
+	if x := b.takeReady(ctx, id, spec); x != nil {
 		return x, nil
 	}
 	if b.pool != nil {

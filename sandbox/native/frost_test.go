@@ -104,16 +104,19 @@ func TestFreeze_EveryUseThaws(t *testing.T) {
 	x.runs(t, sandbox.Exec{ID: "first", Code: "x = 41"})
 	uses := map[string]func(t *testing.T){
 		"code": func(t *testing.T) {
+			t.Helper()
 			if got := x.runs(t, sandbox.Exec{ID: "code", Code: "print(x + 1)"}); got != "42\n" {
 				t.Errorf("got %q", got)
 			}
 		},
 		"command": func(t *testing.T) {
+			t.Helper()
 			if got := x.runs(t, sandbox.Exec{ID: "command", Argv: []string{"echo", "hello"}}); got != "hello\n" {
 				t.Errorf("got %q", got)
 			}
 		},
 		"files": func(t *testing.T) {
+			t.Helper()
 			tr, err := x.Transfer(t.Context(), sandbox.FileRequest{Op: sandbox.FileList, Path: "/work"})
 			if err != nil {
 				t.Fatal(err)
@@ -129,16 +132,19 @@ func TestFreeze_EveryUseThaws(t *testing.T) {
 			}
 		},
 		"signal": func(t *testing.T) {
+			t.Helper()
 			if err := x.Signal(t.Context(), "first", sandbox.Interrupt); err != nil {
 				t.Error(err)
 			}
 		},
 		"stdin": func(t *testing.T) {
+			t.Helper()
 			if _, err := x.WriteStdin(t.Context(), "first", 0, []byte("x")); sandbox.KindOf(err) == sandbox.Stopped {
 				t.Error(err)
 			}
 		},
 		"thaw": func(t *testing.T) {
+			t.Helper()
 			if err := errors.Join(x.Thaw(t.Context()), x.Thaw(t.Context())); err != nil {
 				t.Error(err)
 			}

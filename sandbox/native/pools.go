@@ -34,7 +34,7 @@ func (b *Backend) openPool(ctx context.Context) {
 	}
 	total, _ := b.HostMemory()
 	b.pool = pool.New(ctx, pool.Options[poolKey, *box]{
-		Make: b.makeReady, Discard: b.discardReady, Alive: (*box).isAlive,
+		Make: b.makeReady, Discard: func(x *box) { b.bury(ctx, x) }, Alive: (*box).isAlive,
 		Min: b.opts.PoolMin, Max: max(b.opts.PoolMax, b.opts.PoolMin), Total: max(int(total/100*int64(b.opts.PoolShare)/readyBytes), len(warm)),
 		Parallel: runtime.NumCPU(), Warm: warm, Limit: b.opts.ConnectTimeout, Logger: b.opts.Logger,
 	})
@@ -94,8 +94,6 @@ func (b *Backend) template(name string) sandbox.Template {
 	return sandbox.Template{}
 }
 
-func (b *Backend) discardReady(x *box) { b.bury(context.Background(), x) }
-
 func (x *box) isAlive() bool {
 	select {
 	case <-x.dead:
@@ -106,7 +104,7 @@ func (x *box) isAlive() bool {
 }
 
 // takeReady returns a ready sandbox as that of a session, or nil.
-func (b *Backend) takeReady(id sandbox.ID, spec sandbox.Spec) *box {
+func (b *Backend) takeReady(ctx context.Context, id sandbox.ID, spec sandbox.Spec) *box {
 	if b.pool == nil {
 		return nil
 	}
@@ -116,7 +114,7 @@ func (b *Backend) takeReady(id sandbox.ID, spec sandbox.Spec) *box {
 	}
 	if err := x.bind(id, spec); err != nil {
 		b.opts.Logger.Warn("a ready sandbox could not be given to its session", "sandbox", string(id), "err", err)
-		go b.discardReady(x)
+		go b.bury(ctx, x)
 		return nil
 	}
 	return x

@@ -118,7 +118,7 @@ func knownOutcome(outcome string) string {
 
 func knownReason(reason string) string {
 	switch reason {
-	case "sessions", "memory", "cpu", "host_memory", "queue", "executions":
+	case "sessions", "memory", "cpu", "host_memory", "queue", "executions", "descriptors", "tasks", "files", "uids":
 		return reason
 	}
 	for kind := sandbox.Other; kind.String() != "unknown"; kind++ {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // A program is a child to start.
@@ -176,7 +177,7 @@ func signalGroup(pid int, s syscall.Signal) { _ = syscall.Kill(-pid, s) }
 
 // cpuTime returns the processor time that a process has used.
 func cpuTime(pid int) time.Duration {
-	ts, err := clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
+	ts, err := quick.Clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
 	if err != nil {
 		return 0
 	}

@@ -159,7 +159,7 @@ func readHello(f *os.File) (pid int, first []byte, err error) {
 	var n, oobn int
 	readErr := raw.Read(func(fd uintptr) bool {
 		n, oobn, _, _, err = unix.Recvmsg(int(fd), first, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		return err != unix.EAGAIN && err != unix.EINTR
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 	})
 	if err := errors.Join(readErr, err); err != nil {
 		return 0, nil, err

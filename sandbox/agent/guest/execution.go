@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -229,7 +230,7 @@ func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
 func boottime() time.Duration {
-	ts, err := clock(unix.CLOCK_BOOTTIME)
+	ts, err := quick.Clock(unix.CLOCK_BOOTTIME)
 	if err != nil {
 		return 0
 	}

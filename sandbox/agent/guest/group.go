@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // groups makes a group for each execution, so that its end also ends those of
@@ -165,7 +167,7 @@ func refusals(events *os.File) int {
 		return 0
 	}
 	var text [64]byte
-	n, err := readAt(events.Fd(), text[:])
+	n, err := quick.ReadStart(events.Fd(), text[:])
 	if err != nil {
 		return 0
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -117,16 +118,16 @@ var streams = [2]wire.Stream{wire.Stream_STDOUT, wire.Stream_STDERR} //nolint:go
 // newInterpreter speaks over our end of a control channel, of which some words may
 // have been read already.
 func (g *Guest) newInterpreter(control *os.File, heard ...byte) (*interpreter, error) {
-	quick, err := newQuickConn(control)
+	fast, err := quick.NewFile(control)
 	if err != nil {
 		return nil, err
 	}
-	var rw io.ReadWriter = quick
+	var rw io.ReadWriter = fast
 	if len(heard) > 0 {
 		rw = struct {
 			io.Reader
 			io.Writer
-		}{io.MultiReader(bytes.NewReader(heard), quick), quick}
+		}{io.MultiReader(bytes.NewReader(heard), fast), fast}
 	}
 	return &interpreter{gone: make(chan struct{}), file: control, conn: kernel.NewConn(rw, g.config.Kernel.Language)}, nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // chunk is the most that one frame of output carries.
@@ -76,7 +78,7 @@ func (t *tap) once(fd, limit int) (n int, again bool) {
 	defer buffers.Put(buf)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n, err := readReady(uintptr(fd), buf[:min(limit, chunk)])
+	n, err := quick.Read(uintptr(fd), buf[:min(limit, chunk)])
 	switch {
 	case err == unix.EAGAIN:
 		return 0, true
@@ -96,7 +98,7 @@ func (t *tap) drain() {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		left, err := waiting(fd)
+		left, err := quick.Waiting(fd)
 		for err == nil && left > 0 {
 			n, again := t.once(int(fd), left)
 			if again || n <= 0 {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -33,7 +34,7 @@ func openRooms() []room {
 // there is room.
 func whatIsFull(rooms []room) string {
 	for _, place := range rooms {
-		st, err := statfs(place.fd)
+		st, err := quick.Statfs(place.fd)
 		if err != nil {
 			continue
 		}

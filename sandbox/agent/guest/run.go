@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -143,7 +144,7 @@ func (w *watched) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	quick, err := newQuickConn(conn.(*net.UnixConn)) //nolint:errcheck,forcetypeassert // the listener is of a unix socket
+	fast, err := quick.NewConn(conn.(*net.UnixConn)) //nolint:errcheck,forcetypeassert // the listener is of a unix socket
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -151,21 +152,14 @@ func (w *watched) Accept() (net.Conn, error) {
 	defer w.mu.Unlock()
 	w.conns++
 	w.timer.Stop()
-	return &counted{Conn: conn, quick: quick, watched: w}, nil
+	return &counted{Conn: fast, watched: w}, nil
 }
 
 type counted struct {
 	net.Conn
-	quick   *quickConn
 	once    sync.Once
 	watched *watched
 }
-
-// Read implements [net.Conn].
-func (c *counted) Read(p []byte) (int, error) { return c.quick.Read(p) }
-
-// Write implements [net.Conn].
-func (c *counted) Write(p []byte) (int, error) { return c.quick.Write(p) }
 
 // Close implements [net.Conn].
 func (c *counted) Close() error {

@@ -52,7 +52,7 @@ func (s service) Begin(ctx context.Context, r *wire.BeginRequest) (*wire.ReadOut
 	if err := refusal(s.guest.start(r.GetStart())); err != nil {
 		return nil, err
 	}
-	settle := waitOf(r.GetSettleMs())
+	settle := min(time.Duration(r.GetSettleUs())*time.Microsecond, maxWait)
 	return s.read(ctx, r.GetRead(), r.GetFrom(), settle), nil
 }
 

@@ -417,7 +417,7 @@ type BeginRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Start         *StartRequest          `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
 	Read          *ReadOutputRequest     `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
-	SettleMs      uint32                 `protobuf:"varint,3,opt,name=settle_ms,json=settleMs,proto3" json:"settle_ms,omitempty"` // from the first frame on, for those up to the end
+	SettleUs      uint32                 `protobuf:"varint,3,opt,name=settle_us,json=settleUs,proto3" json:"settle_us,omitempty"` // from the first frame on, for those up to the end
 	From          uint64                 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`                         // read behind this one, where that is beyond what read acknowledges
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -467,9 +467,9 @@ func (x *BeginRequest) GetRead() *ReadOutputRequest {
 	return nil
 }
 
-func (x *BeginRequest) GetSettleMs() uint32 {
+func (x *BeginRequest) GetSettleUs() uint32 {
 	if x != nil {
-		return x.SettleMs
+		return x.SettleUs
 	}
 	return 0
 }
@@ -1714,7 +1714,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\fBeginRequest\x127\n" +
 	"\x05start\x18\x01 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x05start\x12:\n" +
 	"\x04read\x18\x02 \x01(\v2&.sandwarden.agent.v1.ReadOutputRequestR\x04read\x12\x1b\n" +
-	"\tsettle_ms\x18\x03 \x01(\rR\bsettleMs\x12\x12\n" +
+	"\tsettle_us\x18\x03 \x01(\rR\bsettleUs\x12\x12\n" +
 	"\x04from\x18\x04 \x01(\x04R\x04from\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +

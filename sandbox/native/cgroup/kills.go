@@ -3,9 +3,9 @@
 package cgroup
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // Kills is how many processes of work were killed for want of memory, for who asks
@@ -33,17 +33,12 @@ func (k *Kills) Read() (int, error) {
 		return 0, nil
 	}
 	var text [512]byte // more than there is in either version
-	for {
-		n, err := unix.Pread(k.fd, text[:], 0)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, err
-		}
-		kills, err := field(string(text[:n]), "oom_kill")
-		return int(kills), err
+	n, err := quick.ReadStart(uintptr(k.fd), text[:])
+	if err != nil {
+		return 0, err
 	}
+	kills, err := field(string(text[:n]), "oom_kill")
+	return int(kills), err
 }
 
 // Close gives the file back.

@@ -3,6 +3,9 @@
 package cgroup
 
 import (
+	"errors"
+	"io/fs"
+
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
@@ -21,6 +24,9 @@ func (s *Session) Reclaim() (int64, error) {
 		return 0, s.fault(err)
 	}
 	if err := s.host.dialect.reclaim(t, dir, before); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && t.exists(dir) {
+			return 0, &sandbox.Error{Op: "reclaim", ID: s.name, Kind: sandbox.Unsupported, Detail: "this kernel gives back no memory on request", Err: err}
+		}
 		return 0, s.fault(err)
 	}
 	after, err := s.host.dialect.memoryUsed(t, dir)

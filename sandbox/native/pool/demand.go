@@ -7,9 +7,9 @@ import (
 
 // How the past is weighed.
 const (
-	rateMemory  = 5 * time.Second        // of the arrivals' rate
-	peakMemory  = 90 * time.Second       // of the most that was needed
-	leastWindow = 100 * time.Millisecond // within which arrivals are one burst
+	rateMemory  = 5 * time.Second  // of the arrivals' rate
+	peakMemory  = 90 * time.Second // of the most that was needed
+	leastWindow = 2 * time.Second  // within which arrivals are one burst
 	mostWindow  = 5 * time.Second
 	safety      = 2.0  // how much more than the average is ready
 	tookWeight  = 0.2  // of the newest of the times that makings took
@@ -22,8 +22,9 @@ const (
 //
 // Two measures say so, and the larger counts. The one is the rate of arrivals,
 // averaged over some seconds, by the time that a making takes, with a margin.
-// The other is a burst: how many arrived within about the time of a making, or
-// a tenth of a second. The most that was ever needed is remembered, and fades in minutes, so
+// The other is a burst: how many arrived within two seconds, or within the time of a
+// making if that is longer: a machine that is busy with a burst takes its time to see it
+// all. The most that was ever needed is remembered, and fades in minutes, so
 // that the second burst is met in full.
 type demand struct {
 	at    time.Time // of which the others are
