@@ -70,7 +70,7 @@ func StartDaemon(ctx context.Context, o DaemonOptions) (d *Daemon, err error) {
 		return nil, errors.Join(err, d.restore(), d.clear())
 	}
 	if err := d.ready(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w\n%s", err, d.Log()), d.Close(ctx))
+		return nil, errors.Join(err, d.Close(ctx))
 	}
 	return d, nil
 }
@@ -137,7 +137,7 @@ func (d *Daemon) ready(ctx context.Context) error {
 			return nil
 		}
 		if err := patient(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("the daemon does not answer: %w", err)
+			return fmt.Errorf("the daemon does not answer: %w\n%s", err, d.Log())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +132,19 @@ func TestProgressLine(t *testing.T) {
 	}
 	if got := progressLine("soak", 0, 0, 0, 0, 0); got != "soak                 0s  0" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestScales_AreATable(t *testing.T) {
+	var b strings.Builder
+	err := writeScales(&b, []*Result{{Workload: "warm"}, {Workload: "hold", Series: []Series{
+		{Name: "create", XUnit: "sessions", Unit: "ms", Points: [][2]float64{{10, 1.5}, {1000, 2}}},
+		{Name: "rate", XUnit: "s", Unit: "/s", Points: [][2]float64{{0, 1}, {1, 2}}},
+		{Name: "tasks", XUnit: "sessions", Points: [][2]float64{{10, 8}, {1000, 7.5}}},
+	}}})
+	want := "\nhold, at each number of sessions:\n\n| sessions | create, ms | tasks |\n|---:|---:|---:|\n| 10 | 1.50 | 8.00 |\n| 1000 | 2.00 | 7.50 |\n"
+	if err != nil || b.String() != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, &b, want)
 	}
 }
 

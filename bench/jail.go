@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -67,7 +68,10 @@ func jailed(ctx context.Context, command []string, i int) error {
 	for j := range args {
 		args[j] = strings.ReplaceAll(args[j], "%ID%", strconv.Itoa(i))
 	}
-	out, err := exec.CommandContext(ctx, command[0], args...).Output() //nolint:gosec // we have put it together
+	cmd := exec.CommandContext(ctx, command[0], args...)                     //nolint:gosec // we have put it together
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it cleans up
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.Output()
 	if bad, ok := errors.AsType[*exec.ExitError](err); ok {
 		return fmt.Errorf("%w: %.300s", err, strings.TrimSpace(string(bad.Stderr)))
 	}

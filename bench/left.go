@@ -23,6 +23,7 @@ type watcher struct {
 	client   *client
 	resident *resident // nil when it cannot be looked at
 	before   *footprint
+	sandbox  *footprint    // what one has
 	sessions []string      // of other runs, that were there before
 	wait     time.Duration // for what ends late: the kernel gives some things back in its own time
 }
@@ -47,18 +48,22 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 	if err := w.client.add(ctx, session); err != nil {
 		return nil, errors.Join(err, w.client.stopThere(ctx))
 	}
+	var with *footprint
 	if w.resident != nil {
-		if _, err := w.resident.look(); err != nil { // and learn
-			return nil, errors.Join(err, w.client.stop(ctx, session))
+		if with, err = w.steady(ctx); err != nil { // and learn
+			return nil, errors.Join(err, w.client.stopThere(ctx))
 		}
 	}
 	if err := w.client.stop(ctx, session); err != nil {
 		return nil, err
 	}
 	if w.resident != nil {
-		w.before, err = w.steady(ctx)
+		if w.before, err = w.steady(ctx); err != nil {
+			return nil, err
+		}
+		w.sandbox = sandbox(with, w.before)
 	}
-	return w, err
+	return w, nil
 }
 
 // look looks at the daemon when the watcher's own connection is closed.
@@ -84,7 +89,7 @@ func (w *watcher) steady(ctx context.Context) (*footprint, error) {
 		if now, err = w.look(ctx); err != nil {
 			break
 		}
-		same := now.ready == last.ready && len(now.more(last, spareDescriptors)) == 0 && len(last.more(now, spareDescriptors)) == 0
+		same := now.ready == last.ready && len(now.more(last, aSandbox(), spareDescriptors)) == 0 && len(last.more(now, aSandbox(), spareDescriptors)) == 0
 		if last = now; same {
 			break
 		}
@@ -105,22 +110,22 @@ func (x *excess) over() int {
 	return more - max(0, min(more, x.ready))
 }
 
-// than compares all that is counted.
-func (f *footprint) than(then *footprint) []excess {
+// than compares all that is counted, where a sandbox has so much.
+func (f *footprint) than(then, sandbox *footprint) []excess {
 	ready := max(0, f.ready-then.ready)
 	return []excess{
-		{"processes", f.processes, then.processes, ready * readyProcesses},
-		{"mounts", f.mounts, then.mounts, ready * readyMounts},
-		{"namespaces", f.namespaces, then.namespaces, ready * readyNamespaces},
-		{"control groups", f.cgroups, then.cgroups, ready * readyCgroups},
-		{"daemon's descriptors", f.descriptors, then.descriptors, ready * readyDescriptors},
+		{"processes", f.processes, then.processes, ready * sandbox.processes},
+		{"mounts", f.mounts, then.mounts, ready * sandbox.mounts},
+		{"namespaces", f.namespaces, then.namespaces, ready * sandbox.namespaces},
+		{"control groups", f.cgroups, then.cgroups, ready * sandbox.cgroups},
+		{"daemon's descriptors", f.descriptors, then.descriptors, ready * sandbox.descriptors},
 	}
 }
 
 // more says of what a footprint has too much, some descriptors left out.
-func (f *footprint) more(then *footprint, descriptors int) []string {
+func (f *footprint) more(then, sandbox *footprint, descriptors int) []string {
 	var more []string
-	for _, x := range f.than(then) {
+	for _, x := range f.than(then, sandbox) {
 		spare := 0
 		if x.what == "daemon's descriptors" {
 			spare = descriptors
@@ -176,7 +181,7 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 		if now, err = w.look(ctx); err != nil {
 			return nil, err
 		}
-		if more = now.more(w.before, spareDescriptors); len(more) == 0 || time.Now().After(end) {
+		if more = now.more(w.before, w.sandbox, spareDescriptors); len(more) == 0 || time.Now().After(end) {
 			break
 		}
 		if err := patient(ctx, 100*time.Millisecond); err != nil {
@@ -186,7 +191,7 @@ func (w *watcher) remains(ctx context.Context, r *Result) ([]string, error) {
 	if len(more) > 0 {
 		more = append(more, "the youngest processes are "+now.names)
 	}
-	for _, x := range now.than(w.before) {
+	for _, x := range now.than(w.before, w.sandbox) {
 		r.fewer(x.what+" left", float64(x.over()))
 	}
 	if now.ready != w.before.ready {

@@ -72,17 +72,24 @@ func TestWatcher_FindsWhatIsLeft(t *testing.T) {
 	}
 }
 
-// Pools that have grown are no leak, as far as their sandboxes go.
+// Pools that have grown are no leak, as far as their sandboxes go; one sandbox
+// beside them is.
 func TestFootprint_LeavesOutWhatIsReady(t *testing.T) {
 	then := &footprint{processes: 10, cgroups: 20, descriptors: 30, ready: 2}
-	now := &footprint{processes: 10 + 3*readyProcesses, cgroups: 20 + 3*readyCgroups, descriptors: 30, ready: 5}
-	if more := now.more(then, 0); len(more) > 0 {
+	one := sandbox(&footprint{processes: 14, cgroups: 42, descriptors: 34, ready: 3}, then) // a session, and one more is ready
+	if one.processes != 2 || one.cgroups != 11 || one.descriptors != 2 || one.mounts != 0 {
+		t.Errorf("a sandbox has %+v", one)
+	}
+	now := &footprint{processes: 16, cgroups: 53, descriptors: 36, ready: 5}
+	if more := now.more(then, one, 0); len(more) > 0 {
 		t.Errorf("%q", more)
 	}
-	now.processes++
-	now.ready = 4
-	if more := now.more(then, 0); len(more) != 2 || !strings.Contains(more[0], "processes, before 10") {
+	now.processes, now.cgroups, now.descriptors = 18, 64, 38
+	if more := now.more(then, one, 4); len(more) != 2 || !strings.Contains(more[0], "processes, before 10") {
 		t.Errorf("%q", more)
+	}
+	if one := sandbox(then, &footprint{ready: 9}); *one != *aSandbox() { // the pools were not at rest
+		t.Errorf("%+v", one)
 	}
 	metrics := "# TYPE sandwarden_pool_ready gauge\nsandwarden_pool_ready{template=\"python\"} 3\nsandwarden_pool_ready{template=\"node\"} 2\nsandwarden_pool_target{template=\"node\"} 9\n"
 	if n := readyIn(metrics); n != 5 {

@@ -174,9 +174,10 @@ func (c *benchCommand) watched(ctx context.Context, chosen []step, o Options) (*
 	return report, errors.Join(err, failed)
 }
 
-// write writes the report and, of all workloads, what is to be reached.
+// write writes the report, the tables of several numbers of sessions and, of all
+// workloads, what is to be reached.
 func (c *benchCommand) write(report *Report, all bool) error {
-	err := report.Markdown(c.stdout)
+	err := errors.Join(report.Markdown(c.stdout), writeScales(c.stdout, report.Results))
 	if all {
 		err = errors.Join(err, writeTargets(c.stdout, report.Results))
 	}

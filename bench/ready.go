@@ -7,15 +7,30 @@ import (
 	"strings"
 )
 
-// What a sandbox that is ready before it is asked for may have, at most: it is
-// no leak.
-const (
-	readyProcesses   = 3
-	readyMounts      = 4
-	readyNamespaces  = 2
-	readyCgroups     = 15 // in five hierarchies
-	readyDescriptors = 3
-)
+// aSandbox is what a sandbox has at most, for daemons of which it could not be
+// seen.
+func aSandbox() *footprint {
+	return &footprint{processes: 3, mounts: 4, namespaces: 2, cgroups: 15, descriptors: 3} // cgroups in five hierarchies
+}
+
+// sandbox is what one sandbox has, by two looks: one with a session more than
+// the other, and each with those that were ready. One that is ready has as much:
+// it becomes a session when it is asked for.
+func sandbox(with, without *footprint) *footprint {
+	n := 1 + with.ready - without.ready
+	if n < 1 {
+		return aSandbox()
+	}
+	most := aSandbox()
+	share := func(with, without, most int) int { return min(max(0, with-without)/n, most) }
+	return &footprint{
+		processes:   share(with.processes, without.processes, most.processes),
+		mounts:      share(with.mounts, without.mounts, most.mounts),
+		namespaces:  share(with.namespaces, without.namespaces, most.namespaces),
+		cgroups:     share(with.cgroups, without.cgroups, most.cgroups),
+		descriptors: share(with.descriptors, without.descriptors, most.descriptors),
+	}
+}
 
 // ready returns how many sandboxes a daemon has made ahead, by its metrics; none
 // where it does not say so.

@@ -68,11 +68,13 @@ func usage() string {
 	for _, s := range steps() {
 		fmt.Fprintf(&b, "  %-9s  %s\n", s.workload, s.about)
 	}
-	b.WriteString(`  all        all of them: warm with 1 and with 64 clients; and what is to be reached
+	b.WriteString(`  all        all of them, warm with 1 and with 64 clients, new sessions also without
+             pools; and what is to be reached
 
 Without --url it starts a daemon of its own, and takes the settings of the
 environment for it. As root it lets the machine have as many tasks as the
-sessions need, and takes that back.
+sessions need, and takes that back. The exit status is 1 also when an answer was
+wrong, or something of the run is left.
 
 With reports that --json wrote:
 
