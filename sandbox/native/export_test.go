@@ -3,6 +3,8 @@
 package native
 
 import (
+	"context"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -34,4 +36,9 @@ func Forget(b *Backend, x sandbox.Sandbox) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.boxes, x.ID())
+}
+
+// FreezeAnyway freezes what runs, as a daemon does that destroys a sandbox.
+func FreezeAnyway(ctx context.Context, x sandbox.Sandbox) error {
+	return x.(*box).cgroup.Freeze(ctx)
 }
