@@ -17,7 +17,6 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # from us, not from what go finds in the repository.
 GOBUILD  := CGO_ENABLED=0 GOARCH=$(GOARCH) go build -trimpath -buildvcs=false
 AGENTS   := sandbox/agent/embedded
-AGENT    := sandwarden-agent-linux-$(GOARCH)
 TOOL     := go tool -modfile=tools/go.mod
 LINT     := $(TOOL) golangci-lint run
 
@@ -26,9 +25,9 @@ help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
 
 .PHONY: agent
-agent: ## Build the agent into the folder that the daemon embeds
-	find $(AGENTS) -name 'sandwarden-agent-linux-*' ! -name $(AGENT) -delete
-	GOOS=linux $(GOBUILD) -ldflags '-s -w' -o $(AGENTS)/$(AGENT) ./cmd/sandwarden-agent
+agent: ## Build a sandbox's programs into the folder that the daemon embeds
+	find $(AGENTS) -name 'sandwarden-*-linux-*' ! -name '*-$(GOARCH)' -delete
+	for name in agent init; do GOOS=linux $(GOBUILD) -ldflags '-s -w' -o $(AGENTS)/sandwarden-$$name-linux-$(GOARCH) ./cmd/sandwarden-$$name; done
 
 .PHONY: build
 build: agent ## Build bin/sandwarden, with its agent inside
@@ -37,7 +36,7 @@ build: agent ## Build bin/sandwarden, with its agent inside
 .PHONY: cross
 cross: ## Build for linux/amd64 and linux/arm64; leaves no agent of them behind
 	for arch in amd64 arm64; do GOOS=linux $(MAKE) --no-print-directory build GOARCH=$$arch BIN=bin/linux-$$arch; done
-	rm -f $(AGENTS)/sandwarden-agent-linux-*
+	rm -f $(AGENTS)/sandwarden-*-linux-*
 
 .PHONY: run
 run: build ## Build and start the daemon; ARGS='--port 8080' are its flags
@@ -91,9 +90,9 @@ check: tidy cross build lint lint-deploy test ## All that must pass before a cha
 
 .PHONY: bench
 bench: build ## Measure a daemon through HTTP: the one at URL=…, or one started for it
-	.ci/provide python3 node curl
-	if [ -n '$(URL)' ]; then $(BIN)/sandwarden bench all --url '$(URL)' $(ARGS); \
-	else .ci/with-daemon $(BIN)/sandwarden bench all $(ARGS); fi | tee bench.out
+	.ci/provide python3 node
+	.ci/provide --advise bwrap runc
+	$(BIN)/sandwarden bench all $(if $(URL),--url '$(URL)') $(ARGS) | tee bench.out
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (default 30s)

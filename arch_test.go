@@ -36,6 +36,7 @@ var uses = map[string][]string{
 	"bench":                nil,         // a client of the daemon
 	"cmd/*":                {"actors", "bench", "config", "sandbox", "sandbox/*", "sandbox/agent", "supervision", "transport"},
 	"cmd/sandwarden-agent": {"sandbox", "sandbox/agent"}, // one runs in every sandbox, so it stays small
+	"cmd/sandwarden-init":  {"sandbox", "sandbox/agent"}, // one runs in every sandbox, so it stays small
 }
 
 // homes says which rows or folders may import a library of others. A library

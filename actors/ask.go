@@ -16,6 +16,12 @@ import (
 // not be one. The end of ctx ends the waiting, not the work. It blocks: it has
 // no place in a Receive.
 func Ask[T any](ctx context.Context, sys *actor.ActorSystem, to *actor.PID, gone <-chan struct{}, msg any) (T, error) {
+	answer, _, err := askUnless[T](ctx, sys, to, gone, nil, msg)
+	return answer, err
+}
+
+// askUnless is Ask for who needs no answer once done is closed, which it tells.
+func askUnless[T any](ctx context.Context, sys *actor.ActorSystem, to *actor.PID, gone, done <-chan struct{}, msg any) (T, bool, error) {
 	var zero T
 	answers := make(inbox, 1)
 	from, _ := sys.ProcessRegistry.Add(answers, "ask"+sys.ProcessRegistry.NextId())
@@ -23,16 +29,20 @@ func Ask[T any](ctx context.Context, sys *actor.ActorSystem, to *actor.PID, gone
 	sys.Root.RequestWithCustomSender(to, msg, from)
 	select {
 	case <-ctx.Done():
-		return zero, context.Cause(ctx)
+		return zero, false, context.Cause(ctx)
 	case got := <-answers:
-		return understood[T](msg, got)
+		answer, err := understood[T](msg, got)
+		return answer, false, err
+	case <-done:
+		return zero, true, nil
 	case <-gone:
 	}
 	select {
 	case got := <-answers: // it came before the end
-		return understood[T](msg, got)
+		answer, err := understood[T](msg, got)
+		return answer, false, err
 	default:
-		return zero, actor.ErrDeadLetter
+		return zero, false, actor.ErrDeadLetter
 	}
 }
 

@@ -66,10 +66,11 @@ func (j *journal) flush() {
 	if len(notes) == 0 {
 		return
 	}
-	entries := make([]ledger.Entry, len(notes))
+	entries := j.writing[:0]
 	for i := range notes {
-		entries[i] = notes[i].entry
+		entries = append(entries, notes[i].entry)
 	}
+	j.writing = entries
 	err := j.ledger.Append(entries)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -77,11 +78,42 @@ func (j *journal) flush() {
 		if sandbox.KindOf(err) != sandbox.NoSpace { // of which the store tells, once
 			j.opts.Logger.Warn("the record of a session cannot be written", "err", err)
 		}
+		j.writing = nil
 		j.unwritten(notes)
 		return
 	}
 	for i := range entries {
 		j.told(&notes[i], &entries[i].Event)
+	}
+	j.reuse(notes)
+}
+
+// reusedNotes is how many notes a session has room for that it keeps, as long as
+// its pump runs: those of a short execution.
+const reusedNotes = 8
+
+// shed gives back what reuse keeps: nothing will be noted for a while.
+func (j *journal) shed() {
+	j.flushing.Lock()
+	defer j.flushing.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writing = nil
+	if len(j.noted) == 0 {
+		j.noted = nil
+	}
+}
+
+// reuse keeps the room of notes that were told for the next ones. It is called
+// with the mutexes held.
+func (j *journal) reuse(notes []note) {
+	clear(notes)
+	clear(j.writing)
+	if cap(j.writing) > reusedNotes || j.pump == nil {
+		j.writing = nil
+	}
+	if j.noted == nil && cap(notes) <= reusedNotes && j.pump != nil {
+		j.noted = notes[:0]
 	}
 }
 

@@ -27,8 +27,9 @@ type journal struct {
 	opts   Options
 	over   chan struct{} // closed by end
 
-	settled  chan struct{} // closed when all is written that end noted
-	flushing sync.Mutex    // held by who writes into the ledger
+	settled  chan struct{}  // closed when all is written that end noted
+	flushing sync.Mutex     // held by who writes into the ledger
+	writing  []ledger.Entry // what is being written; guarded by flushing, and empty otherwise
 
 	mu         sync.Mutex
 	noted      []note          // not written yet, in order

@@ -10,8 +10,12 @@ import "github.com/sandwarden/sandwarden/sandbox"
 //sumtype:decl
 type message interface{ sessionMessage() }
 
-// run asks for an execution. The answer is *accepted.
-type run struct{ of *execution }
+// run asks for an execution. The answer is *accepted; but quiet wants none, when it
+// is admitted and runs: its end is enough.
+type run struct {
+	of    *execution
+	quiet bool
+}
 
 // accepted answers run: the execution runs or waits its turn. With an idempotency
 // key it may be one that was asked for before; of is nil when that has ended.

@@ -16,6 +16,10 @@ const (
 	// linger is how long a pump waits for another execution before it ends. A
 	// next one finds it listening, which saves a round trip to the agent.
 	linger = 2 * time.Second
+	// handy is how long a pump waits in here for another execution to start, when
+	// nothing runs. Then it waits at the agent, for what processes write that
+	// outlived theirs.
+	handy = 200 * time.Millisecond
 	// pollFaults is how many failures in a row mean that the agent is lost.
 	pollFaults = 6
 	// What a pump waits at least and at most after a call that brought
@@ -31,12 +35,14 @@ type pump struct {
 	cancel context.CancelFunc
 	before *pump         // one that was stopped and may still be in a call
 	done   chan struct{} // closed when the goroutine ends
+	work   chan func()   // takes one piece of work at a time
+	idle   bool          // it waits for work; guarded by the journal's mutex
 }
 
 // drain sees to it that a pump runs.
 func (s *state) drain(c actor.Context) {
 	ctx, cancel := context.WithCancel(s.life)
-	p := &pump{cancel: cancel, done: make(chan struct{})}
+	p := &pump{cancel: cancel, done: make(chan struct{}), work: make(chan func(), 1)}
 	box := s.journal.install(p)
 	if box == nil {
 		cancel()
@@ -82,6 +88,9 @@ type flow struct {
 // exit. An error means that the sandbox is of no use.
 func (f *flow) run(ctx context.Context, p *pump) error {
 	for {
+		if work := f.lull(ctx, p); work != nil {
+			work()
+		}
 		cursor, busy := f.journal.position()
 		wait := pollWait
 		if !busy {
@@ -93,11 +102,29 @@ func (f *flow) run(ctx context.Context, p *pump) error {
 			return fatal
 		}
 		if !busy && len(frames) == 0 && f.journal.rests(p) {
+			f.journal.shed()
 			f.journal.ledger.Rest()
 			return nil
 		}
 		f.idle(ctx, len(frames) > 0 || (err == nil && time.Since(began) > wait/2))
 	}
+}
+
+// lull waits a moment for work while nothing runs: who starts an execution is then
+// the one who reads what comes of it.
+func (f *flow) lull(ctx context.Context, p *pump) func() {
+	if !f.journal.idle(p) {
+		return nil
+	}
+	timer := time.NewTimer(handy)
+	defer timer.Stop()
+	select {
+	case work := <-p.work:
+		return work
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return f.journal.resume(p)
 }
 
 // judge deals with what a call brought. It tells whether that was the last one,
@@ -185,6 +212,39 @@ func (j *journal) rests(p *pump) bool {
 	if j.pump == p {
 		j.pump, j.stopping = nil, p
 	}
+	return true
+}
+
+// idle notes that p waits for work, unless something runs.
+func (j *journal) idle(p *pump) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p.idle = j.pump == p && !j.runs()
+	return p.idle
+}
+
+// resume notes that p waits no longer, and returns the work that came just then.
+func (j *journal) resume(p *pump) func() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p.idle = false
+	select {
+	case work := <-p.work:
+		return work
+	default:
+		return nil
+	}
+}
+
+// employ gives work to a pump that waits for some, and tells whether there is one.
+func (j *journal) employ(work func()) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.pump == nil || !j.pump.idle {
+		return false
+	}
+	j.pump.idle = false
+	j.pump.work <- work
 	return true
 }
 

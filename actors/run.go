@@ -35,7 +35,9 @@ func (s *state) run(c actor.Context, m *run) {
 		c.Respond(err)
 		return
 	}
-	c.Respond(answer)
+	if answer.replayed || !m.quiet {
+		c.Respond(answer)
+	}
 	if !answer.replayed {
 		s.enqueue(c, m.of)
 		s.advance(c)
@@ -75,8 +77,9 @@ func (s *state) begin(c actor.Context, t *task, box sandbox.Sandbox) {
 	s.drain(c)
 }
 
-// handOver calls Start in a goroutine whose end is the message started. What is
-// to be started is in the ledger before.
+// handOver has Start called by the pump or, where that is busy, by a goroutine;
+// the message started follows where there is something to do then. What is to be
+// started is in the ledger before.
 func (s *state) handOver(c actor.Context, x *execution, deadline time.Duration, box sandbox.Sandbox) {
 	if !s.journal.startCalled(x) {
 		return
@@ -84,7 +87,7 @@ func (s *state) handOver(c actor.Context, x *execution, deadline time.Duration, 
 	exec := x.exec
 	exec.Deadline = deadline
 	self, root, j, opts, life := c.Self(), c.ActorSystem().Root, s.journal, s.opts, s.life // c and s stay here
-	go func() {
+	call := func() {
 		err := Caught(opts.Logger, func() error {
 			j.flush()
 			ctx, stop := context.WithTimeout(life, opts.CallLimit)
@@ -95,7 +98,10 @@ func (s *state) handOver(c actor.Context, x *execution, deadline time.Duration, 
 		if err != nil || j.look(x).canceled { // else there is nothing to do
 			root.Send(self, &started{x})
 		}
-	}()
+	}
+	if !j.employ(call) {
+		go call()
+	}
 }
 
 // started looks after a Start that failed, or whose caller gave up meanwhile.

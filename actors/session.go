@@ -92,6 +92,19 @@ type Order struct {
 	Follow     func(sandbox.Stream, []byte) // text alone; called by the goroutine that called Execute
 }
 
+// isQuiet tells whether who gave the order has nothing to do before the end.
+func (o *Order) isQuiet() bool {
+	return !o.Detached && !o.Background && o.Accepted == nil && o.Follow == nil && o.Patience <= 0
+}
+
+// quietly is what a quiet order waits for.
+func quietly(quiet bool, x *execution) <-chan struct{} {
+	if quiet {
+		return x.done
+	}
+	return nil
+}
+
 // Execute runs what is ordered after what was ordered before it, and returns
 // its result; the result tells nothing of the session. When ctx ends it returns
 // at once, and work that is not detached is cancelled: interrupted, then killed.
@@ -105,6 +118,7 @@ func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult,
 		return sandbox.ExecResult{Exec: a.id}, err
 	}
 	if order.Accepted != nil { // it was admitted, even if a panic or the end kept the actor from saying so
+		s.journal.flush()
 		order.Accepted(a.id)
 	}
 	if a.of == nil {
@@ -131,26 +145,33 @@ func (s *Session) Execute(ctx context.Context, order Order) (sandbox.ExecResult,
 func (s *Session) Begin(ctx context.Context, order Order) (sandbox.ExecID, error) {
 	order.Detached = true
 	a, err := s.order(ctx, &order)
+	if err == nil {
+		s.journal.flush()
+	}
 	return a.id, err
 }
 
-// order gives an order to the actor, and returns when it is in the ledger.
+// order gives an order to the actor, and returns when it is in the ledger or about
+// to be: what is started at once is there before.
 func (s *Session) order(ctx context.Context, order *Order) (accepted, error) {
 	if err := s.journal.ledger.Room(); err != nil {
 		return accepted{}, err
 	}
 	x := newExecution(*order, s.journal.ledger.Info().ID, s.journal.opts)
-	a, err := Ask[*accepted](ctx, s.sys, s.pid, s.journal.over, &run{x})
+	quiet := order.isQuiet()
+	a, done, err := askUnless[*accepted](ctx, s.sys, s.pid, s.journal.over, quietly(quiet, x), &run{x, quiet})
 	if err != nil && (ctx.Err() != nil || !s.journal.holds(x)) {
 		if !x.detached {
 			s.tell(&cancel{x})
 		}
 		return accepted{id: x.id}, s.refusal("execute", err)
 	}
-	if err != nil {
+	if err != nil || done {
 		a = &accepted{of: x, id: x.id}
 	}
-	s.journal.flush()
+	if s.journal.look(x).phase == queued {
+		s.journal.flush()
+	}
 	return *a, nil
 }
 

@@ -88,7 +88,7 @@ func echoBaseline(ctx context.Context, clients int, d time.Duration) (*hdrhistog
 		return nil, 0, err
 	}
 	defer b.close()
-	c := newClient(b.url, clients)
+	c := newClient(Options{URL: b.url}, clients)
 	defer c.close()
 	return hammer(ctx, c, clients, d)
 }
@@ -101,7 +101,7 @@ func streamBaseline(ctx context.Context, readers, size int) (float64, error) {
 		return 0, err
 	}
 	defer b.close()
-	c := newClient(b.url, readers)
+	c := newClient(Options{URL: b.url}, readers)
 	defer c.close()
 	began := time.Now()
 	err = each(ctx, readers, readers, func(ctx context.Context, _, _ int) error {

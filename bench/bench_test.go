@@ -31,11 +31,18 @@ type daemon struct {
 	gap   bool // readers miss something
 	late  bool // output comes when the code has ended
 	drop  int  // so many bytes of long output are not told
+
+	token  string       // that callers have to have
+	stays  bool         // sessions are still there when they were stopped
+	breaks bool         // connections of who runs code that kills are closed without an answer
+	lost   bool         // variables are lost
+	stall  sync.RWMutex // held while nothing is answered
 }
 
 // A log is the events of one session.
 type log struct {
 	mu     sync.Mutex
+	kept   int // a variable
 	events []string
 	grown  chan struct{} // closed and replaced at each event
 }
@@ -45,16 +52,20 @@ func start(t *testing.T) *daemon {
 	d := &daemon{sessions: map[string]*log{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /mcp", d.call)
-	mux.HandleFunc("POST /v1/sessions", func(w http.ResponseWriter, r *http.Request) {
-		var asked struct {
-			Session string `json:"session_id"`
-		}
-		json.NewDecoder(r.Body).Decode(&asked)
-		d.session(asked.Session)
-		w.WriteHeader(http.StatusCreated)
-	})
 	mux.HandleFunc("GET /v1/sessions/{id}/events", d.follow)
-	d.Server = httptest.NewServer(mux)
+	mux.HandleFunc("GET /v1/sessions", d.list)
+	mux.HandleFunc("DELETE /v1/sessions/{id}", func(w http.ResponseWriter, r *http.Request) {
+		d.stop(r.PathValue("id"))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /v1/sessions/{id}/executions", d.run)
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.token != "" && r.Header.Get("Authorization") != "Bearer "+d.token {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(d.Close)
 	return d
 }
@@ -111,9 +122,7 @@ func (d *daemon) call(w http.ResponseWriter, r *http.Request) {
 	session := call.Params.Arguments.Session
 	switch call.Params.Name {
 	case "stop_session":
-		d.mu.Lock()
-		delete(d.sessions, session)
-		d.mu.Unlock()
+		d.stop(session)
 	case "execute_code":
 		text := d.execute(d.session(session), call.Params.Arguments.Code)
 		answer.Result = result{[]content{{text}}, true}
@@ -123,11 +132,75 @@ func (d *daemon) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (d *daemon) stop(session string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stays {
+		delete(d.sessions, session)
+	}
+}
+
+func (d *daemon) list(w http.ResponseWriter, _ *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	type session struct {
+		Name string `json:"session_id"`
+	}
+	all := []session{{"of-somebody-else"}}
+	for name := range d.sessions {
+		all = append(all, session{name})
+	}
+	if err := json.NewEncoder(w).Encode(map[string][]session{"sessions": all}); err != nil {
+		panic(err)
+	}
+}
+
+// run is call by REST.
+func (d *daemon) run(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Code string }
+	json.NewDecoder(r.Body).Decode(&asked)
+	text := d.execute(d.session(r.PathValue("id")), asked.Code)
+	err := json.NewEncoder(w).Encode(struct {
+		Status string `json:"status"`
+		Exit   int    `json:"exit_code"`
+		Stdout string `json:"stdout"`
+	}{"finished", 0, text})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// kept is code that sets a variable, and asks for it.
+var kept = regexp.MustCompile(`kept = (\d+)\nkept`)
+
+// value is that of code that asks for a variable.
+func (d *daemon) value(l *log, code string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := kept.FindStringSubmatch(code); m != nil {
+		l.kept, _ = strconv.Atoi(m[1])
+	}
+	n := l.kept
+	if d.lost {
+		n = 77
+	}
+	if strings.HasSuffix(code, "+ 1") {
+		n++
+	}
+	return strconv.Itoa(n) + "\n"
+}
+
 var loop = regexp.MustCompile(`range\((\d+)\).*:0(\d+)d`)
 
 func (d *daemon) execute(l *log, code string) string {
+	d.stall.RLock()
+	defer d.stall.RUnlock()
 	text := "2\n"
 	switch m := loop.FindStringSubmatch(code); {
+	case strings.Contains(code, "kill") && d.breaks:
+		panic(http.ErrAbortHandler)
+	case strings.Contains(code, "kept"):
+		text = d.value(l, code)
 	case m != nil:
 		n, _ := strconv.Atoi(m[1])
 		width, _ := strconv.Atoi(m[2])
@@ -211,6 +284,7 @@ func needPython(t *testing.T) {
 }
 
 func TestWarm_MeasuresCalls(t *testing.T) {
+	needPython(t)
 	d := start(t)
 	r, err := bench.Warm(t.Context(), bench.Options{URL: d.URL + "/", Clients: 3, Duration: 50 * time.Millisecond})
 	if err != nil {
@@ -322,11 +396,12 @@ func TestWorkloads_EndWithTheirContext(t *testing.T) {
 }
 
 func TestMain_ReportsAndRefuses(t *testing.T) {
+	needPython(t)
 	d := start(t)
 	var stdout, stderr bytes.Buffer
 	file := filepath.Join(t.TempDir(), "report.json")
 	args := []string{"warm", "--url", d.URL, "--duration", "20ms", "--clients", "2", "--json", file}
-	if err := bench.Main(t.Context(), args, &stdout, &stderr); err != nil {
+	if err := bench.Main(t.Context(), args, nil, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(stdout.String(), "| warm, 2 clients, n ") || !strings.Contains(stdout.String(), "| bare echo p50 |") {
@@ -343,11 +418,11 @@ func TestMain_ReportsAndRefuses(t *testing.T) {
 			Figures  []bench.Figure
 		}
 	}
-	if err := json.Unmarshal(data, &report); err != nil || len(report.Results) != 1 || report.Results[0].Latency.Count == 0 || len(report.Results[0].Figures) != 3 {
+	if err := json.Unmarshal(data, &report); err != nil || len(report.Results) != 2 || report.Results[0].Latency.Count == 0 || len(report.Results[0].Figures) != 5 {
 		t.Errorf("%v in %s", err, data)
 	}
 	stdout.Reset()
-	if err := bench.Main(t.Context(), []string{"--help"}, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "--clients") {
+	if err := bench.Main(t.Context(), []string{"--help"}, nil, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "--clients") {
 		t.Errorf("help: %v, %s", err, &stdout)
 	}
 	for _, test := range []struct{ args, want string }{
@@ -360,7 +435,7 @@ func TestMain_ReportsAndRefuses(t *testing.T) {
 		{"create --n 1000000000", "give 1 to"},
 		{"warm --url http://127.0.0.1:1", "is a daemon there?"},
 	} {
-		err := bench.Main(t.Context(), strings.Fields(test.args), &stdout, &stderr)
+		err := bench.Main(t.Context(), strings.Fields(test.args), nil, &stdout, &stderr)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", test.args, err, test.want)
 		}

@@ -16,31 +16,44 @@ import (
 	"time"
 )
 
-// maxBody bounds what is read of an answer.
-const maxBody = 16 << 20
+const (
+	maxBody = 16 << 20 // of an answer
 
-// A client calls one daemon, in the dialect of a bare POST.
+	// callTimeout is how long any call may take. It is longer than what the
+	// daemon lets one wait for room and for its turn.
+	callTimeout = 3 * time.Minute
+)
+
+// stopTimeout is how long the stop of all sessions of a workload may take.
+const stopTimeout = 5 * time.Minute
+
+// prefix is how the names of all sessions of runs begin.
+const prefix = "bench-"
+
+// A client calls one daemon, by MCP in the dialect of a bare POST, or by REST.
 type client struct {
-	url  string
-	http *http.Client
-	run  string // makes the names of this run's sessions its own
-	ids  atomic.Int64
+	url   string
+	rest  bool
+	token string
+	http  *http.Client
+	run   string // makes the names of this run's sessions its own
+	ids   atomic.Int64
 }
 
 // newClient keeps a connection open for each of the callers.
-func newClient(url string, callers int) *client {
+func newClient(o Options, callers int) *client {
 	return &client{
-		url: url,
+		url: o.URL, rest: o.API == REST, token: o.Token,
 		http: &http.Client{Transport: &http.Transport{
 			MaxIdleConns: callers, MaxIdleConnsPerHost: callers, DisableCompression: true,
 		}},
-		run: "bench-" + strconv.FormatUint(rand.Uint64(), 36), //nolint:gosec // a name, not a secret
+		run: prefix + strconv.FormatUint(rand.Uint64(), 36), //nolint:gosec // a name, not a secret
 	}
 }
 
-// newStuckClient is for a reader that does not read: its connections hold as
+// stuck returns a client for readers that do not read: its connections hold as
 // little as the system allows, so that the daemon feels it soon.
-func newStuckClient(url, run string) *client {
+func (c *client) stuck() *client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
@@ -49,7 +62,10 @@ func newStuckClient(url, run string) *client {
 		}
 		return conn, err
 	}
-	return &client{url: url, run: run, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
+	return &client{
+		url: c.url, token: c.token, run: c.run,
+		http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}},
+	}
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
@@ -80,16 +96,21 @@ type (
 	}
 )
 
+// An answerError is what a daemon answered in place of what was asked for. Its
+// asker is not left without an answer.
+type answerError struct{ text string }
+
+// Error implements error.
+func (e *answerError) Error() string { return e.text }
+
+func answered(format string, args ...any) error { return &answerError{fmt.Sprintf(format, args...)} }
+
 // tool calls one tool.
 func (c *client) tool(ctx context.Context, name string, arguments map[string]any) (*answer, error) {
-	body, err := json.Marshal(map[string]any{
+	data, err := c.do(ctx, http.MethodPost, "/mcp", map[string]any{
 		"jsonrpc": "2.0", "id": c.ids.Add(1), "method": "tools/call",
 		"params": map[string]any{"name": name, "arguments": arguments},
-	})
-	if err != nil {
-		return nil, err
-	}
-	data, err := c.post(ctx, "/mcp", body, http.StatusOK)
+	}, http.StatusOK)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -99,7 +120,7 @@ func (c *client) tool(ctx context.Context, name string, arguments map[string]any
 	}
 	switch {
 	case r.Error != nil:
-		return nil, fmt.Errorf("%s: error %d: %s", name, r.Error.Code, r.Error.Message)
+		return nil, answered("%s: error %d: %s", name, r.Error.Code, r.Error.Message)
 	case r.Result == nil:
 		return nil, fmt.Errorf("%s: an answer without a result", name)
 	}
@@ -108,6 +129,9 @@ func (c *client) tool(ctx context.Context, name string, arguments map[string]any
 
 // execute runs Python code in a session and fails unless it succeeded.
 func (c *client) execute(ctx context.Context, session, code string) (string, error) {
+	if c.rest {
+		return c.executeREST(ctx, session, code)
+	}
 	a, err := c.tool(ctx, "execute_code", map[string]any{"session_id": session, "code": code, "template": "python"})
 	if err != nil {
 		return "", err
@@ -117,51 +141,143 @@ func (c *client) execute(ctx context.Context, session, code string) (string, err
 		text = a.Content[0].Text
 	}
 	if a.Success == nil || !*a.Success {
-		return "", fmt.Errorf("execute_code: the code failed: %.500s", text)
+		return "", answered("execute_code: the code failed: %.500s", text)
 	}
 	return text, nil
+}
+
+// executeREST does the same over REST.
+func (c *client) executeREST(ctx context.Context, session, code string) (string, error) {
+	data, err := c.do(ctx, http.MethodPost, "/v1/sessions/"+session+"/executions", map[string]any{
+		"code": code, "template": "python", "wait": 60,
+	}, http.StatusOK)
+	if err != nil {
+		return "", fmt.Errorf("executions: %w", err)
+	}
+	var x struct {
+		Status string `json:"status"`
+		Exit   *int   `json:"exit_code"`
+		Stdout string `json:"stdout"`
+		Stderr string `json:"stderr"`
+	}
+	if err := json.Unmarshal(data, &x); err != nil {
+		return "", fmt.Errorf("executions: the answer is not JSON: %w", err)
+	}
+	if x.Status != "finished" || x.Exit == nil || *x.Exit != 0 {
+		return "", answered("executions: the code failed: %s: %.500s", x.Status, x.Stderr)
+	}
+	return x.Stdout, nil
 }
 
 // add lets a session add two numbers: the least that shows that its kernel
 // works. A wrong answer is not a fast one.
 func (c *client) add(ctx context.Context, session string) error {
-	got, err := c.execute(ctx, session, "1+1")
-	if err == nil && strings.TrimSpace(got) != "2" {
-		err = fmt.Errorf("execute_code: 1+1 gave %.100q, want %q", got, "2")
-	}
-	return err
+	return c.expect(ctx, session, "1+1", "2")
 }
 
-// create makes a session over REST.
-func (c *client) create(ctx context.Context, session string) error {
-	body, err := json.Marshal(map[string]string{"session_id": session, "template": "python"})
-	if err != nil {
-		return err
+// expect runs code whose value is known.
+func (c *client) expect(ctx context.Context, session, code, want string) error {
+	got, err := c.execute(ctx, session, code)
+	if err == nil && strings.TrimSpace(got) != want {
+		err = fmt.Errorf("execute_code: %s gave %.100q, want %q", code, got, want)
 	}
-	_, err = c.post(ctx, "/v1/sessions", body, http.StatusCreated)
 	return err
 }
 
 func (c *client) stop(ctx context.Context, session string) error {
+	if c.rest {
+		_, err := c.do(ctx, http.MethodDelete, "/v1/sessions/"+session, nil, http.StatusNoContent)
+		return err
+	}
 	_, err := c.tool(ctx, "stop_session", map[string]any{"session_id": session})
 	return err
 }
 
+// list returns the names of the sessions that runs have made.
+func (c *client) list(ctx context.Context) ([]string, error) {
+	data, err := c.do(ctx, http.MethodGet, "/v1/sessions", nil, http.StatusOK)
+	if err != nil {
+		return nil, fmt.Errorf("the list of sessions: %w", err)
+	}
+	var all struct {
+		Sessions []struct {
+			Name string `json:"session_id"`
+		} `json:"sessions"`
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("the list of sessions is not JSON: %w", err)
+	}
+	var names []string
+	for _, s := range all.Sessions {
+		if strings.HasPrefix(s.Name, prefix) {
+			names = append(names, s.Name)
+		}
+	}
+	return names, nil
+}
+
 // stopAll stops sessions, also when ctx has ended: none is to be left behind.
 func (c *client) stopAll(ctx context.Context, first, n, clients int) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return each(ctx, clients, n, func(ctx context.Context, _, i int) error {
 		return c.stop(ctx, c.session(first+i))
 	})
 }
 
-func (c *client) post(ctx context.Context, path string, body []byte, want int) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+// stopThere stops those sessions of this client that are there, for when it is
+// not known which were made. It goes on when ctx has ended.
+func (c *client) stopThere(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	var ours []string
+	for range 2 { // a call that was given up may have made one meanwhile
+		all, err := c.list(ctx)
+		if err != nil {
+			return err
+		}
+		ours = ours[:0]
+		for _, name := range all {
+			if strings.HasPrefix(name, c.run+"-") {
+				ours = append(ours, name)
+			}
+		}
+		err = each(ctx, 8, len(ours), func(ctx context.Context, _, i int) error { return c.stop(ctx, ours[i]) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// request makes a request of the daemon, with the caller's token.
+func (c *client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
+	if err == nil && c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, err
+}
+
+// do makes one call, with a body unless that is nil, and returns the answer. A
+// status other than the wanted one is an [answerError].
+func (c *client) do(ctx context.Context, method, path string, body map[string]any, want int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	text := []byte{}
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := c.request(ctx, method, path, bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("is a daemon there? %w", err)
@@ -172,7 +288,7 @@ func (c *client) post(ctx context.Context, path string, body []byte, want int) (
 		return nil, err
 	}
 	if resp.StatusCode != want {
-		return nil, fmt.Errorf("status %d: %.300s", resp.StatusCode, data)
+		return nil, answered("status %d: %.300s", resp.StatusCode, data)
 	}
 	return data, nil
 }

@@ -35,8 +35,7 @@ func (e *event) bytes() ([]byte, error) {
 // subscribe opens the stream of a session's events after one. The caller
 // closes it.
 func (c *client) subscribe(ctx context.Context, session string, after uint64) (io.ReadCloser, error) {
-	address := fmt.Sprintf("%s/v1/sessions/%s/events?after=%d", c.url, session, after)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := c.request(ctx, http.MethodGet, fmt.Sprintf("/v1/sessions/%s/events?after=%d", session, after), http.NoBody)
 	if err != nil {
 		return nil, err
 	}

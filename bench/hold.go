@@ -2,91 +2,301 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Hold measures what an idle Python session costs, all memory counted: it
 // makes N sessions that have run code, and divides the fall of MemAvailable
-// among them. Then it measures calls while they are there. The daemon must be
-// on this machine, and nothing else should be busy. N is 100 by default.
+// among them. It uses each of them a second time, measures calls while they are
+// there, and stops them. With a Scale it does so at each of its numbers, so that
+// it shows whether an operation costs more when there are more sessions. The
+// daemon must be on this machine, and nothing else should be busy. N is 100 by
+// default.
 func Hold(ctx context.Context, o Options) (r *Result, err error) {
 	o = o.withDefaults(4, 100)
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if err := local(o.URL); err != nil {
-		return nil, err
+	if len(o.Scale) == 0 {
+		o.Scale = []int{o.N}
 	}
-	c := newClient(o.URL, o.Clients)
+	o.N = o.Scale[len(o.Scale)-1]
+	if host, _, err := hostPort(o.URL); err != nil || !isLoopback(host) {
+		return nil, fmt.Errorf("hold measures this machine's memory, but %s is not on it: run it beside the daemon", o.URL)
+	}
+	c := newClient(o, max(o.Clients, stoppers))
 	defer c.close()
-	base, err := idleBaseline(ctx, o.Python, min(o.N, 50), o.Settle)
-	if err != nil {
+	h := &holding{client: c, options: o}
+	if h.resident, err = residentOf(o); err != nil {
+		o.note("tasks and descriptors of held sessions: %v", err)
+	}
+	if h.base, err = idleBaseline(ctx, o.Python, min(o.N, 50), o.Settle); err != nil {
 		return nil, err
 	}
 	// One session before, so that what is made once is there already.
-	defer func() { err = errors.Join(err, c.stopAll(ctx, 0, o.N+1, 8)) }()
-	if err := c.add(ctx, c.session(0)); err != nil {
+	defer func() { c.finish(ctx, h.there, &err) }()
+	if err := h.make(ctx, 1, newMeter()); err != nil {
 		return nil, err
 	}
 	r = &Result{Workload: "hold", Clients: o.Clients, N: o.N}
-	if err := r.hold(ctx, c, o, base); err != nil {
+	if err := h.run(ctx, r); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Result) hold(ctx context.Context, c *client, o Options, base float64) error {
-	if err := patient(ctx, o.Settle); err != nil {
-		return err
-	}
-	before, err := memAvailable()
-	if err != nil {
+const stoppers = 8 // stop sessions at once
+
+// A holding is the sessions that are held.
+type holding struct {
+	client   *client
+	options  Options
+	resident *resident // nil when it cannot be looked at
+	base     float64   // bytes of a bare idle interpreter
+	there    int       // sessions: the first, which is not counted, and those held
+	memory   int64     // that was available before
+	before   *footprint
+	ready    int // sandboxes of the daemon's pools, before
+}
+
+// A heldStep is what some number of sessions costs.
+type heldStep struct {
+	n                          int
+	create, second             *hdrhistogram.Histogram
+	meanwhile                  *hdrhistogram.Histogram
+	each                       float64 // milliseconds of wall for each session made
+	memory                     float64 // bytes a session
+	tasks, descriptors, daemon float64 // a session; daemon in bytes
+	stop                       float64 // milliseconds of wall for each session stopped
+}
+
+func (h *holding) run(ctx context.Context, r *Result) error {
+	if err := h.look(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	err = each(ctx, o.Clients, o.N, func(ctx context.Context, _, i int) error {
-		return c.add(ctx, c.session(1+i))
-	})
-	if err != nil {
-		return err
+	steps := make([]*heldStep, len(h.options.Scale))
+	for i, n := range h.options.Scale {
+		var err error
+		if steps[i], err = h.step(ctx, n); err != nil {
+			return err
+		}
 	}
 	r.Wall = time.Since(began)
-	if err := patient(ctx, o.Settle); err != nil {
-		return err
+	last := steps[len(steps)-1]
+	held := h.there
+	for i, s := range slices.Backward(steps) {
+		down := 0
+		if i > 0 {
+			down = steps[i-1].n
+		}
+		if err := h.stop(ctx, 1+down, s); err != nil {
+			return err
+		}
 	}
-	after, err := memAvailable()
-	if err != nil {
-		return err
+	h.figures(r, last, held)
+	if len(steps) > 1 {
+		h.scale(r, steps)
 	}
-	const mib = 1 << 20
-	r.compare("memory of an idle Python session", float64(before-after)/float64(o.N)/mib, "MiB", "bare idle python3", base/mib)
-	r.add("sessions held", float64(o.N+1), "")
-	h, _, err := hammer(ctx, c, 1, time.Second)
-	if err != nil {
-		return err
-	}
-	r.Latency = h
 	echo, _, err := echoBaseline(ctx, 1, time.Second)
 	if err != nil {
 		return err
 	}
+	r.Latency = last.meanwhile
 	r.latencies("call meanwhile", "bare echo", echo)
 	return nil
 }
 
-// local refuses a daemon whose memory is not this machine's.
-func local(raw string) error {
-	u, err := url.Parse(raw)
+// look notes what there is before any session is held.
+func (h *holding) look(ctx context.Context) (err error) {
+	h.client.close() // its connections are not what sessions cost
+	if err := patient(ctx, h.options.Settle); err != nil {
+		return err
+	}
+	h.ready = h.client.ready(ctx)
+	h.client.close()
+	if h.resident != nil {
+		if h.before, err = h.resident.look(); err != nil {
+			return err
+		}
+	}
+	h.memory, err = memAvailable()
+	return err
+}
+
+// make makes sessions until there are so many. Each has run code that the second
+// use asks for.
+func (h *holding) make(ctx context.Context, total int, m *meter) error {
+	first, n := h.there, total-h.there
+	h.there = total
+	return each(ctx, h.options.Clients, n, func(ctx context.Context, _, i int) error {
+		due := time.Now()
+		err := h.client.expect(ctx, h.client.session(first+i), "kept = 1\nkept + 1", "2")
+		if err == nil {
+			m.since(due)
+		}
+		return err
+	})
+}
+
+// step holds so many sessions, beside the first, and looks at what they cost.
+func (h *holding) step(ctx context.Context, n int) (*heldStep, error) {
+	made := 1 + n - h.there
+	m := newMeter()
+	stopWatch := h.options.watch(fmt.Sprintf("hold %d, create", n), made, m)
+	began := time.Now()
+	err := h.make(ctx, 1+n, m)
+	stopWatch()
+	if err != nil {
+		return nil, err
+	}
+	s := &heldStep{n: n, create: m.latency, each: time.Since(began).Seconds() * 1000 / float64(made)}
+	if err := h.cost(ctx, s); err != nil {
+		return nil, err
+	}
+	m = newMeter()
+	stopWatch = h.options.watch(fmt.Sprintf("hold %d, second use", n), n, m)
+	err = each(ctx, h.options.Clients, n, func(ctx context.Context, _, i int) error {
+		due := time.Now()
+		err := h.client.expect(ctx, h.client.session(1+i), "kept + 1", "2") // the same session: its variable is there
+		if err == nil {
+			m.since(due)
+		}
+		return err
+	})
+	stopWatch()
+	if err != nil {
+		return nil, err
+	}
+	s.second = m.latency
+	s.meanwhile, _, err = hammer(ctx, h.client, 1, time.Second)
+	return s, err
+}
+
+// cost measures what the sessions have of the machine.
+func (h *holding) cost(ctx context.Context, s *heldStep) error {
+	h.client.close()
+	if err := patient(ctx, h.options.Settle); err != nil {
+		return err
+	}
+	memory, err := memAvailable()
 	if err != nil {
 		return err
 	}
-	host := u.Hostname()
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	// A ready sandbox costs what an idle session does: those that pools have made
+	// meanwhile are counted with the sessions.
+	n := float64(max(1, s.n+h.client.ready(ctx)-h.ready))
+	h.client.close()
+	s.memory = float64(h.memory-memory) / n
+	if h.resident == nil {
 		return nil
 	}
-	return fmt.Errorf("hold measures this machine's memory, but %s is not on it: run it beside the daemon", host)
+	now, err := h.resident.look()
+	if err != nil {
+		return err
+	}
+	s.tasks = float64(now.tasks-h.before.tasks) / n
+	s.descriptors = float64(now.descriptors-h.before.descriptors) / n
+	s.daemon = float64(now.anon-h.before.anon) / n
+	return nil
+}
+
+// stop stops the sessions from one on.
+func (h *holding) stop(ctx context.Context, from int, s *heldStep) error {
+	n := h.there - from
+	m := newMeter()
+	stopWatch := h.options.watch("hold, stop", n, m)
+	began := time.Now()
+	err := each(ctx, stoppers, n, func(ctx context.Context, _, i int) error {
+		due := time.Now()
+		err := h.client.stop(ctx, h.client.session(from+i))
+		if err == nil {
+			m.since(due)
+		}
+		return err
+	})
+	stopWatch()
+	if err != nil {
+		return err
+	}
+	h.there = from
+	s.stop = time.Since(began).Seconds() * 1000 / float64(n)
+	return nil
+}
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+)
+
+// figures adds those of the largest number of sessions.
+func (h *holding) figures(r *Result, s *heldStep, held int) {
+	r.compare("memory of an idle Python session", s.memory/mib, "MiB", "bare idle python3", h.base/mib)
+	r.add("sessions held", float64(held), "")
+	if h.resident != nil {
+		r.fewer("tasks a session", s.tasks)
+		r.fewer("daemon's descriptors a session", s.descriptors)
+		r.add("daemon's memory a session", s.daemon/kib, "KiB")
+	}
+	r.add("new session to first result p50", millis(s.create.ValueAtQuantile(50)), "ms")
+	r.add("new session to first result p99", millis(s.create.ValueAtQuantile(99)), "ms")
+	r.add("second use p50", millis(s.second.ValueAtQuantile(50)), "ms")
+	r.add("second use p99", millis(s.second.ValueAtQuantile(99)), "ms")
+	r.add("stop of each", s.stop, "ms")
+}
+
+// scale adds what an operation costs at each number of sessions, as figures and
+// as lines of a chart.
+func (h *holding) scale(r *Result, steps []*heldStep) {
+	for _, x := range []struct {
+		name, unit string
+		of         func(*heldStep) float64
+		looked     bool // needs a look at the daemon
+	}{
+		{"create, each", "ms", func(s *heldStep) float64 { return s.each }, false},
+		{"create p99", "ms", func(s *heldStep) float64 { return millis(s.create.ValueAtQuantile(99)) }, false},
+		{"second use p50", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(50)) }, false},
+		{"second use p99", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(99)) }, false},
+		{"warm call p50", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(50)) }, false},
+		{"warm call p99", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(99)) }, false},
+		{"stop, each", "ms", func(s *heldStep) float64 { return s.stop }, false},
+		{"memory of a session", "MiB", func(s *heldStep) float64 { return s.memory / mib }, false},
+		{"tasks a session", "", func(s *heldStep) float64 { return s.tasks }, true},
+		{"daemon's memory a session", "KiB", func(s *heldStep) float64 { return s.daemon / kib }, true},
+	} {
+		if x.looked && h.resident == nil {
+			continue
+		}
+		line := Series{Name: x.name, XUnit: "sessions", Unit: x.unit}
+		for _, s := range steps {
+			r.add("at "+strconv.Itoa(s.n)+": "+x.name, x.of(s), x.unit)
+			line.Points = append(line.Points, [2]float64{float64(s.n), x.of(s)})
+		}
+		r.Series = append(r.Series, line)
+	}
+}
+
+// hostPort returns where a URL leads.
+func hostPort(raw string) (host, port string, err error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", "", err
+	}
+	if port = u.Port(); port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Hostname(), port, nil
+}
+
+// isLoopback reports whether a host is this machine for sure.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

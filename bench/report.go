@@ -1,42 +1,113 @@
 package bench
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
-	"runtime"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// A Report is what a run measured, on which machine.
+// A Report is what a run measured, on which machine, of which daemon.
 type Report struct {
 	Time    time.Time
-	URL     string
+	URL     string            // of the daemon, without a password
+	Daemon  string            // what it says that it is; empty if it did not say
+	Machine Machine           // from which it was measured
+	Options map[string]string // the command's flags and their values
 	Results []*Result
+	Notes   []string // what could not be measured, and why
+}
+
+// newReport says what can be said before anything is measured. A daemon that
+// does not say what it is, or a python3 that does not, stays empty.
+func newReport(ctx context.Context, o Options) *Report {
+	o = o.withDefaults(1, 0)
+	return &Report{
+		Time: time.Now().UTC(), URL: clean(withoutPassword(o.URL)),
+		Daemon: identify(ctx, o), Machine: thisMachine(ctx, o.Python),
+	}
+}
+
+// withoutPassword returns a URL that may be shown; none, if it is no URL.
+func withoutPassword(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 // Markdown writes the report as a table for people.
 func (r *Report) Markdown(w io.Writer) error {
+	r = r.clean()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s/%s, %d CPUs, daemon at %s\n\n", r.Time.UTC().Format(time.RFC3339), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), r.URL)
+	fmt.Fprintf(&b, "%s, daemon at %s", r.Time.UTC().Format(time.RFC3339), cell(r.URL))
+	if r.Daemon != "" {
+		fmt.Fprintf(&b, ": %s", cell(r.Daemon))
+	}
+	fmt.Fprintf(&b, "\n%s\n\n", cell(r.Machine.String()))
 	b.WriteString("| workload | figure | value | baseline | its value | ratio |\n|---|---|---:|---|---:|---:|\n")
 	for _, result := range r.Results {
-		workload := fmt.Sprintf("%s, %s, n %d", result.Workload, plural(result.Clients, "client"), result.N)
-		for _, f := range result.Figures {
-			base, ratio := "", ""
-			if f.Baseline != "" {
-				base, ratio = number(f.Base)+" "+f.Unit, "noise"
-			}
-			if f.Ratio != 0 {
-				ratio = number(f.Ratio)
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
-				workload, f.Name, strings.TrimSpace(number(f.Value)+" "+f.Unit), f.Baseline, base, ratio)
+		workload := fmt.Sprintf("%s, n %d", result.label(), result.N)
+		for i := range result.Figures {
+			f := &result.Figures[i]
+			row(&b, workload, f.Name, f.value(), f.Baseline, f.base(), f.ratio())
 		}
+	}
+	for i, note := range r.Notes {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("- " + cell(note) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// label names what was measured, without how often.
+func (r *Result) label() string {
+	if r.Rate > 0 {
+		return strings.TrimSpace(fmt.Sprintf("%s, %s/s %s", r.Workload, number(r.Rate), r.Arrival))
+	}
+	if r.Arrival != "" {
+		return fmt.Sprintf("%s, %s, %s", r.Workload, plural(r.Clients, "client"), r.Arrival)
+	}
+	return fmt.Sprintf("%s, %s", r.Workload, plural(r.Clients, "client"))
+}
+
+func (f *Figure) value() string { return strings.TrimSpace(number(f.Value) + " " + f.Unit) }
+
+func (f *Figure) base() string {
+	if f.Baseline == "" {
+		return ""
+	}
+	return strings.TrimSpace(number(f.Base) + " " + f.Unit)
+}
+
+// ratio is empty without a baseline. A baseline of nothing is noise.
+func (f *Figure) ratio() string {
+	switch {
+	case f.Ratio != 0:
+		return number(f.Ratio)
+	case f.Baseline != "":
+		return "noise"
+	}
+	return ""
+}
+
+// row writes one row of a table.
+func row(b *strings.Builder, cells ...string) {
+	for _, c := range cells {
+		b.WriteString("| " + cell(c) + " ")
+	}
+	b.WriteString("|\n")
+}
+
+// cell makes text of any origin a part of a table, and no markup.
+func cell(s string) string {
+	return strings.NewReplacer("|", `\|`, `\`, `\\`, "`", "\\`", "<", "&lt;", "*", `\*`, "[", `\[`, "!", `\!`).Replace(s)
 }
 
 func plural(n int, what string) string {
@@ -57,46 +128,4 @@ func number(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)
-}
-
-// JSON writes the report for programs.
-func (r *Report) JSON(w io.Writer) error {
-	type latency struct {
-		Count int64   `json:"count"`
-		Min   float64 `json:"min_ms"`
-		Mean  float64 `json:"mean_ms"`
-		P50   float64 `json:"p50_ms"`
-		P90   float64 `json:"p90_ms"`
-		P99   float64 `json:"p99_ms"`
-		Max   float64 `json:"max_ms"`
-	}
-	type result struct {
-		Workload string   `json:"workload"`
-		Clients  int      `json:"clients"`
-		N        int      `json:"n"`
-		Wall     float64  `json:"wall_s"`
-		Latency  latency  `json:"latency"`
-		Figures  []Figure `json:"figures"`
-	}
-	all := struct {
-		Time    time.Time `json:"time"`
-		URL     string    `json:"url"`
-		OS      string    `json:"os"`
-		Arch    string    `json:"arch"`
-		CPUs    int       `json:"cpus"`
-		Go      string    `json:"go"`
-		Results []result  `json:"results"`
-	}{Time: r.Time.UTC(), URL: r.URL, OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()}
-	for _, x := range r.Results {
-		h := x.Latency
-		all.Results = append(all.Results, result{
-			x.Workload, x.Clients, x.N, x.Wall.Seconds(), latency{
-				h.TotalCount(), millis(h.Min()), h.Mean() / 1000, millis(h.ValueAtQuantile(50)),
-				millis(h.ValueAtQuantile(90)), millis(h.ValueAtQuantile(99)), millis(h.Max()),
-			}, x.Figures,
-		})
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(all)
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -11,35 +12,81 @@ type Result struct {
 	Workload string
 	Clients  int
 	N        int                     // calls, sessions or lines, as the workload counts
+	Rate     float64                 // arrivals a second of open-loop load; 0 is closed
+	Arrival  string                  // how they arrive; empty is one after the other
 	Wall     time.Duration           // of the part that was measured
-	Latency  *hdrhistogram.Histogram // in microseconds
+	Latency  *hdrhistogram.Histogram // in microseconds; nil where there is none
+	Bases    []Baseline
 	Figures  []Figure
+	Series   []Series
 }
+
+// A Baseline is what something else took in the same run, such as the bare
+// machine.
+type Baseline struct {
+	Name    string
+	Latency *hdrhistogram.Histogram // in microseconds; not nil
+}
+
+// The directions in which a figure improves.
+const (
+	Lower  = "lower"
+	Higher = "higher"
+)
 
 // A Figure is one number, beside what the bare machine does.
 type Figure struct {
 	Name     string  `json:"name"`
 	Value    float64 `json:"value"`
 	Unit     string  `json:"unit"`
+	Better   string  `json:"better,omitempty"`   // Lower or Higher; empty where neither is
 	Baseline string  `json:"baseline,omitempty"` // what it is compared with
 	Base     float64 `json:"base,omitempty"`
 	Ratio    float64 `json:"ratio,omitempty"` // Value / Base
 }
 
+// A Series is how one number goes with another, as delay does with load.
+type Series struct {
+	Name   string       // what is drawn upwards
+	XUnit  string       // what the first of each point counts, such as "sessions"
+	Unit   string       // of the second
+	Points [][2]float64 // in the order in which they are joined
+}
+
 func (r *Result) add(name string, value float64, unit string) {
-	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit})
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Better: better(unit)})
 }
 
 func (r *Result) compare(name string, value float64, unit, baseline string, base float64) {
-	f := Figure{Name: name, Value: value, Unit: unit, Baseline: baseline, Base: base}
+	f := Figure{Name: name, Value: value, Unit: unit, Better: better(unit), Baseline: baseline, Base: base}
 	if base > 0 { // memory can seem to grow on a machine that is busy otherwise
 		f.Ratio = value / base
 	}
 	r.Figures = append(r.Figures, f)
 }
 
-// latencies adds the usual quantiles, compared with those of a baseline.
+// fewer adds a count of what should be little, or not be.
+func (r *Result) fewer(name string, value float64) {
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Better: Lower})
+}
+
+// better returns the direction in which figures of a unit improve, or nothing
+// for those of which the unit does not say it.
+func better(unit string) string {
+	if strings.HasSuffix(unit, "/s") {
+		return Higher
+	}
+	switch unit {
+	case "ns", "us", "µs", "ms", "s", "B", "KiB", "MiB", "GiB":
+		return Lower
+	}
+	return ""
+}
+
+// latencies adds the usual quantiles, compared with those of a baseline, which
+// it keeps.
 func (r *Result) latencies(what, baseline string, base *hdrhistogram.Histogram) {
+	r.Bases = append(r.Bases, Baseline{baseline, base})
 	for _, q := range []struct {
 		name string
 		at   float64

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 const (
@@ -15,51 +14,77 @@ const (
 	rounds     = 30 // of the measurement of first output
 )
 
-// Stream measures live output: Clients readers follow one session, and one
-// more that never reads. Code prints N lines; each reader must get all of
-// them, in order. Then short runs measure from the call to the first output at
-// a reader, while the code still runs. Clients is 20 by default, N 5000.
+// Stream measures live output: Clients readers follow one session, and some
+// more that never read. Code prints N lines; each reader must get all of them,
+// in order. Then short runs measure from the call to the first output at a
+// reader, while the code still runs. Clients is 20 by default, N 5000, and one
+// reader is stuck.
 func Stream(ctx context.Context, o Options) (r *Result, err error) {
 	o = o.withDefaults(20, 5000)
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	c := newClient(o.URL, o.Clients+2)
+	c := newClient(o, o.Clients+2)
 	defer c.close()
+	defer c.finish(ctx, 1, &err)
 	session := c.session(0)
-	if err := c.create(ctx, session); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.stopAll(ctx, 0, 1, 1)) }()
 	if err := c.add(ctx, session); err != nil { // its kernel is there now
 		return nil, err
 	}
-	slow := newStuckClient(o.URL, c.run)
-	defer slow.close()
-	past := &reader{bound: 1 << 10}
-	if past.body, err = slow.subscribe(ctx, session, 0); err != nil {
-		return nil, err
-	}
-	defer func() { _ = past.body.Close() }() // it is the one that does not read on
-	if err := past.follow(); err != nil {
-		return nil, err
-	}
-	r = &Result{Workload: "stream", Clients: o.Clients, N: o.N, Latency: newHistogram()}
-	cursor, err := r.throughput(ctx, c, session, o, past.cursor)
+	after, release, err := c.stuckReaders(ctx, session, o.Stuck)
+	defer release()
 	if err != nil {
 		return nil, err
 	}
-	for range rounds {
-		if cursor, err = firstOutput(ctx, c, session, cursor, r.Latency); err != nil {
-			return nil, err
-		}
+	r = &Result{Workload: "stream", Clients: o.Clients, N: o.N}
+	cursor, err := r.throughput(ctx, c, session, o, after)
+	if err != nil {
+		return nil, err
 	}
+	m := newMeter()
+	stopWatch := o.watch("stream, first output", rounds, m)
+	for i := 0; i < rounds && err == nil; i++ {
+		cursor, err = firstOutput(ctx, c, session, cursor, m)
+	}
+	stopWatch()
+	if err != nil {
+		return nil, err
+	}
+	r.Latency = m.latency
 	base, _, err := echoBaseline(ctx, 1, time.Second)
 	if err != nil {
 		return nil, err
 	}
 	r.latencies("call to first output", "bare echo", base)
+	r.add("stuck readers", float64(o.Stuck), "")
 	return r, nil
+}
+
+// stuckReaders opens streams of a session whose readers read what there is, and
+// then no more. It returns the last event that they have read. Their
+// connections are closed by release.
+func (c *client) stuckReaders(ctx context.Context, session string, n int) (after uint64, release func(), err error) {
+	slow := c.stuck()
+	var bodies []io.Closer
+	release = func() {
+		for _, body := range bodies {
+			_ = body.Close() // it is the one that does not read on
+		}
+		slow.close()
+	}
+	for range n {
+		body, err := slow.subscribe(ctx, session, 0)
+		if err != nil {
+			return 0, release, err
+		}
+		bodies = append(bodies, body)
+		past := &reader{body: body, bound: 1 << 10}
+		if err := past.follow(); err != nil {
+			return 0, release, err
+		}
+		after = past.cursor
+	}
+	return after, release, nil
 }
 
 // printed is what the code of throughput prints.
@@ -69,6 +94,11 @@ func printed(lines int) string {
 		fmt.Fprintf(&all, "%0*d\n", lineLength-1, i)
 	}
 	return all.String()
+}
+
+// printing is the code that prints it.
+func printing(lines int) string {
+	return fmt.Sprintf("for i in range(%d): print(f'{i:0%dd}')", lines, lineLength-1)
 }
 
 // throughput lets all readers follow one run, and returns the last event.
@@ -83,7 +113,7 @@ func (r *Result) throughput(ctx context.Context, c *client, session string, o Op
 		defer func() { _ = body.Close() }()
 		readers[i] = &reader{body: body, bound: len(want)}
 	}
-	code := fmt.Sprintf("for i in range(%d): print(f'{i:0%dd}')", o.N, lineLength-1)
+	code := printing(o.N)
 	began := time.Now()
 	err := each(ctx, o.Clients+1, o.Clients+1, func(ctx context.Context, _, i int) error {
 		if i == o.Clients {
@@ -105,8 +135,7 @@ func (r *Result) throughput(ctx context.Context, c *client, session string, o Op
 	if err != nil {
 		return 0, err
 	}
-	const mib = 1 << 20
-	r.add("bytes lost by a reader", 0, "") // or this had failed
+	r.fewer("bytes lost by a reader", 0) // or this had failed
 	r.compare("output to all readers", float64(o.Clients*len(want))/r.Wall.Seconds()/mib, "MiB/s", "bare stream", base/mib)
 	return readers[0].cursor, nil
 }
@@ -114,7 +143,7 @@ func (r *Result) throughput(ctx context.Context, c *client, session string, o Op
 // firstOutput runs code that prints and then waits, and measures when the
 // print arrives. It fails if that is not while the code runs. It returns the
 // last event.
-func firstOutput(ctx context.Context, c *client, session string, after uint64, h *hdrhistogram.Histogram) (uint64, error) {
+func firstOutput(ctx context.Context, c *client, session string, after uint64, m *meter) (uint64, error) {
 	const wait = 100 * time.Millisecond
 	body, err := c.subscribe(ctx, session, after)
 	if err != nil {
@@ -140,6 +169,6 @@ func firstOutput(ctx context.Context, c *client, session string, after uint64, h
 	case ended.Sub(r.first) < wait/5: // together, but for the order in which we were woken
 		return 0, errors.New("the first output came only when the code had ended")
 	}
-	record(h, r.first.Sub(began))
+	m.add(r.first.Sub(began))
 	return r.cursor, nil
 }

@@ -36,6 +36,7 @@ func (r *reading) check(c *Config) {
 		r.clash(fmt.Sprintf("Max total CPU cores (%d) is less than minimum needed for default flavor (%d)", c.MaxTotalCPUs, need),
 			"max_total_cpu_cores", "default_flavor")
 	}
+	r.checkPools(c)
 	r.checkListening(c)
 	for _, key := range []string{"state_dir", "runtime_dir"} {
 		if s := r.row(key); r.origins[key].text == "" {
@@ -131,10 +132,31 @@ func (r *reading) checkExecutionTimes(c *Config) {
 	}
 }
 
+// checkPools settles which of two sizes gives way, as for times.
+func (r *reading) checkPools(c *Config) {
+	if c.PoolMin <= c.PoolMax {
+		return
+	}
+	switch {
+	case r.origins["pool.max"].from == fromDefaults:
+		c.PoolMax = c.PoolMin
+		r.settleText("pool.max", strconv.Itoa(c.PoolMax))
+	case r.origins["pool.min"].from == fromDefaults:
+		c.PoolMin = c.PoolMax
+		r.settleText("pool.min", strconv.Itoa(c.PoolMin))
+	default:
+		r.clash(fmt.Sprintf("the ready sandboxes of a template at the start (%d) must not be more than at most (%d)", c.PoolMin, c.PoolMax), "pool.min", "pool.max")
+	}
+}
+
 // settle shows in the report that a default has moved.
 func (r *reading) settle(key string, d time.Duration) {
+	r.settleText(key, strings.TrimSuffix(inSeconds(d), "s"))
+}
+
+func (r *reading) settleText(key, text string) {
 	v := r.origins[key]
-	v.text = strings.TrimSuffix(inSeconds(d), "s")
+	v.text = text
 	r.origins[key] = v
 }
 
@@ -167,6 +189,9 @@ func (r *reading) warn(c *Config) {
 	}
 	if c.InsecureListen && c.TokensFile == "" && !IsLoopback(c.Host) {
 		r.warnings = append(r.warnings, "listening on "+c.Host+" without authentication: whoever reaches it can run code here")
+	}
+	if !c.Zygote && len(c.Preimport) > 0 {
+		r.warnings = append(r.warnings, r.origins["zygote.preimport"].name+" has no effect, as "+r.origins["zygote.enabled"].name+" is off")
 	}
 	if !c.LogConsole && c.LogFile == "" {
 		r.warnings = append(r.warnings, "nothing will be logged: "+r.origins["log.console"].name+" is off and there is no "+r.origins["log.file"].name)

@@ -86,3 +86,18 @@ func TestLoad_API(t *testing.T) {
 		})
 	}
 }
+
+func TestLoad_Profiles(t *testing.T) {
+	for text, want := range map[string]string{"": "", "off": "", "127.0.0.1:6060": "127.0.0.1:6060", "localhost:1": "localhost:1", "[::1]:6060": "[::1]:6060"} {
+		c, _, err := load(t, "", []string{"SANDWARDEN_PPROF_LISTEN=" + text})
+		if err != nil || c.PprofListen != want || c.PprofContention {
+			t.Errorf("%q: at %q, contention %v, %v", text, c.PprofListen, c.PprofContention, err)
+		}
+	}
+	for _, text := range []string{"0.0.0.0:6060", ":6060", "6060", "box:6060", "[::]:6060", "127.0.0.1", "127.0.0.1:0", "192.0.2.1:6060"} {
+		_, _, err := load(t, "", nil, "--pprof", text)
+		if want := "--pprof must be off or HOST:PORT of this machine, as 127.0.0.1:6060, got '" + text + "'"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

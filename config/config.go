@@ -96,6 +96,16 @@ type Config struct {
 	HistoryTotalBytes   int64         `koanf:"history.total_bytes"`
 	HistoryFreeBytes    int64         `koanf:"history.free_bytes"`
 
+	PoolMin     int      `koanf:"pool.min"`          // ready sandboxes per template; 0: none at all
+	PoolMax     int      `koanf:"pool.max"`          // ready sandboxes of one kind
+	PoolShare   int      `koanf:"pool.memory_share"` // percent of the host's memory for all of them
+	Zygote      bool     `koanf:"zygote.enabled"`
+	Preimport   []string `koanf:"zygote.preimport"` // dotted names, besides the standard set
+	ZygoteForks int      `koanf:"zygote.forks"`     // of one zygote
+
+	PprofListen     string `koanf:"pprof.listen"`     // host:port of this machine, or empty: not served
+	PprofContention bool   `koanf:"pprof.contention"` // with block and mutex profiles
+
 	PythonPath string `koanf:"template.python.path"` // empty: found in /usr/bin
 	NodePath   string `koanf:"template.node.path"`
 	BashPath   string `koanf:"template.bash.path"`

@@ -56,6 +56,7 @@ func TestLoad_Defaults(t *testing.T) {
 		AdmissionQueue: 256, AdmissionWait: 10 * time.Second, Connections: 4096, HeaderBytes: 64 << 10,
 		HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		StateDir: "/var/lib/sandwarden", RuntimeDir: "/run/sandwarden", OrphanGrace: 10 * time.Minute, DrainTimeout: 8 * time.Second, ShutdownSessions: "keep",
+		PoolMin: 4, PoolMax: 128, PoolShare: 10, Zygote: true, Preimport: []string{}, ZygoteForks: 10_000,
 		HistoryExecutions: 256, HistoryAge: 24 * time.Hour, HistorySessionBytes: 128 << 20, HistoryTotalBytes: 4 << 30, HistoryFreeBytes: 256 << 20,
 		LogLevel: slog.LevelInfo, LogFormat: "auto", LogStructured: true, LogConsole: true, LogMaxSize: 10 << 20, LogBackups: 5,
 	}
@@ -166,6 +167,12 @@ func TestLoad_Values(t *testing.T) {
 		"nulls in the file":       {file: "port:\ncors:\nlog: {}\n", got: func(c config.Config) any { return c.Port }, want: 8775},
 		"insecure but asked for":  {environ: []string{"MCP_SERVER_HOST=0.0.0.0", "SANDWARDEN_INSECURE_LISTEN=1"}, got: func(c config.Config) any { return c.Host }, want: "0.0.0.0"},
 		"interpreter":             {file: "template: {python: {path: /opt/python}}", got: func(c config.Config) any { return c.PythonPath }, want: "/opt/python"},
+		"no pools":                {environ: []string{"SANDWARDEN_POOL_MIN=0"}, got: pools, want: []int{0, 128}},
+		"more ready, longer pool": {environ: []string{"SANDWARDEN_POOL_MIN=200"}, got: pools, want: []int{200, 200}},
+		"smaller pool, less":      {file: "pool: {max: 2}", got: pools, want: []int{2, 2}},
+		"modules":                 {environ: []string{"SANDWARDEN_ZYGOTE_PREIMPORT=numpy, os.path,_x1"}, got: func(c config.Config) any { return c.Preimport }, want: []string{"numpy", "os.path", "_x1"}},
+		"modules in the file":     {file: "zygote: {preimport: [numpy, a.b.c]}", got: func(c config.Config) any { return c.Preimport }, want: []string{"numpy", "a.b.c"}},
+		"no zygote":               {environ: []string{"SANDWARDEN_ZYGOTE_ENABLED=no"}, got: func(c config.Config) any { return c.Zygote }, want: false},
 		"longer call, longer max": {environ: []string{"MSB_EXECUTION_TIMEOUT=3600"}, got: func(c config.Config) any { return c.MaxExecutionTime }, want: time.Hour},
 		"lower max, lower call":   {environ: []string{"MSB_MAX_EXECUTION_TIME=60"}, got: func(c config.Config) any { return c.ExecutionTimeout }, want: time.Minute},
 	} {
@@ -185,6 +192,7 @@ func start(c config.Config) any   { return c.SandboxStartTimeout }
 func console(c config.Config) any { return c.LogConsole }
 func cleanup(c config.Config) any { return c.CleanupInterval }
 func cors(c config.Config) any    { return c.EnableCORS }
+func pools(c config.Config) any   { return []int{c.PoolMin, c.PoolMax} }
 func hosts(c config.Config) any   { return c.AllowedHosts }
 
 // The texts are those that the guide's users have met, to the letter.
@@ -240,6 +248,11 @@ func TestLoad_Faults(t *testing.T) {
 		"size range":           {file: "limits: {output_bytes: 9GiB}", want: `limits.output_bytes must be from 4KiB to 64MiB, got 9GiB (in sandwarden.yaml)`},
 		"code over body":       {file: "limits: {body_bytes: 512KiB}", want: `the largest code (1MiB) must fit into the largest request (512KiB) (limits.body_bytes in sandwarden.yaml)`},
 		"execution times":      {environ: []string{"MSB_EXECUTION_TIMEOUT=9", "MSB_MAX_EXECUTION_TIME=8"}, want: `Execution timeout (9s) must not be more than the maximum execution time (8s) (MSB_EXECUTION_TIMEOUT in the environment, MSB_MAX_EXECUTION_TIME in the environment)`},
+		"pools":                {environ: []string{"SANDWARDEN_POOL_MIN=5", "SANDWARDEN_POOL_MAX=4"}, want: `the ready sandboxes of a template at the start (5) must not be more than at most (4) (SANDWARDEN_POOL_MIN in the environment, SANDWARDEN_POOL_MAX in the environment)`},
+		"share of the memory":  {file: "pool: {memory_share: 90}", want: `pool.memory_share must be from 1 to 80, got 90 (in sandwarden.yaml)`},
+		"forks":                {environ: []string{"SANDWARDEN_ZYGOTE_FORKS=0"}, want: `SANDWARDEN_ZYGOTE_FORKS must be a positive integer, got 0`},
+		"code for a module":    {environ: []string{"SANDWARDEN_ZYGOTE_PREIMPORT=os;evil"}, want: `SANDWARDEN_ZYGOTE_PREIMPORT must list modules, as numpy or os.path, got 'os;evil'`},
+		"relative module":      {environ: []string{"SANDWARDEN_ZYGOTE_PREIMPORT=.os"}, want: `SANDWARDEN_ZYGOTE_PREIMPORT must list modules, as numpy or os.path, got '.os'`},
 		"insecure":             {environ: []string{"MCP_SERVER_HOST=0.0.0.0"}, want: `other machines could reach 0.0.0.0, and whoever does would run code here: let only holders of tokens in (sandwarden token new NAME writes one, SANDWARDEN_TOKENS_FILE or --tokens-file names the file), or set SANDWARDEN_INSECURE_LISTEN=1 if the network is trusted (MCP_SERVER_HOST in the environment)`},
 		"origin":               {environ: []string{"SANDWARDEN_CORS_ALLOWED_ORIGINS=example.org"}, want: `SANDWARDEN_CORS_ALLOWED_ORIGINS must list origins, as https://example.org or *, got 'example.org'`},
 		"unknown key":          {file: "max_session: 3", want: `unknown key 'max_session' in sandwarden.yaml (did you mean max_sessions?)`},
@@ -339,6 +352,7 @@ func TestLoad_Warns(t *testing.T) {
 	_, report, err := load(t, "", []string{
 		"MSB_MAX_SESION=5", "MCP_WHATEVER=1", "MCP_ENABLE_CORS=yes", "MSB_LOG_CONSOLE=off", "MSB_LOG_STRUCTURED=on",
 		"MICROSANDBOX_PYTHON_IMAGE=x", "SANDWARDEN_STATEDIR=/x", "SANDWARDEN_TEST_STRICT=1", "OTHER=1", "MSB_EMPTY=",
+		"SANDWARDEN_ZYGOTE_PREIMPORT=numpy", "SANDWARDEN_ZYGOTE_ENABLED=off",
 		"MSB_SHARED_VOLUME_PATH=/a:/b", "MSB_ENABLE_VOLUME_MAPPING=false", "MCP_SERVER_HOST=0.0.0.0", "SANDWARDEN_INSECURE_LISTEN=1",
 		"MCP_SERVER_SERVICE_HOST=10.0.0.1", "MCP_SERVER_SERVICE_PORT=8775", "MCP_SERVER_SERVICE_PORT_HTTP=8775", "MCP_SERVER_PORT_8775_TCP=tcp://10.0.0.1:8775",
 		"MCP_SERVER_PORT_8775_TCP_ADDR=10.0.0.1", "SANDWARDEN_PORT=tcp://10.0.0.1:8775", "SANDWARDEN_PORT_8775_TCP_PROTO=tcp",
@@ -354,6 +368,7 @@ func TestLoad_Warns(t *testing.T) {
 		"MCP_ENABLE_CORS is 'yes', which counts as off: only true turns it on",
 		"MSB_LOG_STRUCTURED is 'on', which counts as off: only true, 1, yes turns it on",
 		"listening on 0.0.0.0 without authentication: whoever reaches it can run code here",
+		"SANDWARDEN_ZYGOTE_PREIMPORT has no effect, as SANDWARDEN_ZYGOTE_ENABLED is off",
 		"nothing will be logged: MSB_LOG_CONSOLE is off and there is no MSB_LOG_FILE",
 		"MSB_ENABLE_VOLUME_MAPPING is off, so the volumes of MSB_SHARED_VOLUME_PATH are not mapped",
 	}

@@ -287,12 +287,33 @@ func listenAddress() rule {
 		case "auto":
 			return "auto", nil
 		}
-		host, number, err := net.SplitHostPort(text)
-		if n, _, ok := parseInteger(number); err != nil || !ok || n < 1 || n > 65535 || !isHost(host) {
+		if host, ok := hostOf(text); !ok || !isHost(host) {
 			return "", fmt.Errorf("%s must be off, auto or HOST:PORT, as %s, got %s", v.name, UsualAPI, quote(v.text))
 		}
 		return text, nil
 	}}
+}
+
+// hereAlone is the rule of an address that other machines cannot reach, or of
+// none.
+func hereAlone() rule {
+	return rule{says: "off, or HOST:PORT of this machine", parse: func(v given) (any, error) {
+		text := strings.TrimSpace(v.text)
+		if text == "" || strings.EqualFold(text, "off") {
+			return "", nil
+		}
+		if host, ok := hostOf(text); !ok || !IsLoopback(host) {
+			return "", fmt.Errorf("%s must be off or HOST:PORT of this machine, as 127.0.0.1:6060, got %s", v.name, quote(v.text))
+		}
+		return text, nil
+	}}
+}
+
+// hostOf is the host of HOST:PORT; false when it is no such text.
+func hostOf(text string) (string, bool) {
+	host, number, err := net.SplitHostPort(text)
+	n, _, ok := parseInteger(number)
+	return host, err == nil && ok && n >= 1 && n <= 65535
 }
 
 // ifWanted is a switch that is also left to us.
@@ -378,6 +399,11 @@ func origin(text string) bool {
 }
 
 func hostName(text string) bool { return isHost(text) }
+
+// dottedName is how Python names a module.
+var dottedName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+
+func moduleName(text string) bool { return len(text) <= 200 && dottedName.MatchString(text) }
 
 func oneOf(words ...string) rule {
 	return rule{says: "one of " + strings.Join(words, ", "), parse: func(v given) (any, error) {

@@ -56,7 +56,7 @@ func groups() []string {
 // of the original first, as its users know it, then what is ours.
 func settings(d directories) []setting {
 	rows := theirSettings()
-	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourRequests(), ourDaemon(d), ourLogs(), ourAPI(), ourServer()} {
+	for _, ours := range [][]setting{ourListening(), ourSessions(), ourSandboxes(), ourPools(), ourRequests(), ourDaemon(d), ourLogs(), ourAPI(), ourServer()} {
 		for _, s := range ours {
 			s.ours = true
 			if s.env == nil && !s.flagOnly {
@@ -266,6 +266,36 @@ func ourSandboxes() []setting {
 	}
 }
 
+// ourPools are what is made before anybody asks for it.
+func ourPools() []setting {
+	return []setting{
+		{
+			key: "pool.min", group: sandboxes, initial: "4", rule: whole(0, 1024),
+			help: "sandboxes of each template that are ready from the start; 0 makes each when it is asked for",
+		},
+		{
+			key: "pool.max", group: sandboxes, initial: "128", rule: whole(1, 4096),
+			help: "sandboxes of one kind that are ready at most, when many are asked for",
+		},
+		{
+			key: "pool.memory_share", group: sandboxes, initial: "10", rule: whole(1, 80),
+			help: "percent of the host's memory that all ready sandboxes together may take",
+		},
+		{
+			key: "zygote.enabled", group: sandboxes, initial: "true", rule: boolean(),
+			help: "fork Python kernels from a process that has the interpreter loaded; off starts an interpreter for each",
+		},
+		{
+			key: "zygote.preimport", group: sandboxes, unset: "none", rule: list("modules, as numpy or os.path", moduleName),
+			help: "Python modules that it imports besides the standard set, so that kernels have them at once",
+		},
+		{
+			key: "zygote.forks", group: sandboxes, initial: "10000", rule: whole(1, 1_000_000_000),
+			help: "kernels after which another process takes its place",
+		},
+	}
+}
+
 // ourRequests are bounds on clients.
 func ourRequests() []setting {
 	return []setting{
@@ -341,6 +371,14 @@ func ourDaemon(d directories) []setting {
 		{
 			key: "history.free_bytes", group: daemon, initial: "256MiB", rule: bytes(1<<20, 1<<50),
 			help: "room on the disk that output leaves, or a twentieth of a small one",
+		},
+		{
+			key: "pprof.listen", group: daemon, flag: "pprof", initial: "off", rule: hereAlone(),
+			help: "where to serve profiles of the daemon itself, for go tool pprof: off, or HOST:PORT of this machine",
+		},
+		{
+			key: "pprof.contention", group: daemon, initial: "off", rule: boolean(),
+			help: "record also where the daemon waits, which costs a little: its block and mutex profiles",
 		},
 	}
 }

@@ -169,6 +169,17 @@ type Subscription interface {
 	Next(ctx context.Context) ([]Event, error)
 }
 
+// A PoolStat is what a backend that makes sandboxes before they are asked for
+// has of one template. The counts only grow as long as the backend lives.
+type PoolStat struct {
+	Template string
+	Ready    int    // sandboxes that nobody has yet
+	Target   int    // how many there are to be, as often as they are asked for now
+	Hits     uint64 // sessions that got a ready one
+	Misses   uint64 // sessions that had to wait for one to be made
+	Failed   uint64 // makings ahead that went wrong
+}
+
 // An Overview is what can be told of the daemon as a whole.
 type Overview struct {
 	Sessions    int            // those that are being made or ended included

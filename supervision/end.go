@@ -38,6 +38,7 @@ func (s *state) end(c actor.Context, sl *slot, cause sandbox.Cause) {
 			Detail: "the session was ended before it was made", Remedy: "call again to get a fresh session",
 		})
 	case live:
+		s.withdraw(sl)
 		sl.session.Doom(cause)
 		c.Stop(sl.session.PID()) // Terminated follows
 	}
@@ -72,6 +73,7 @@ func (s *state) terminated(c actor.Context, who *actor.PID) {
 	if sl == nil {
 		return
 	}
+	s.withdraw(sl)
 	if sl.phase == live { // nobody asked for it: it panicked too often
 		sl.session.Doom(sandbox.CauseCrashed)
 		s.retired(sl, sandbox.CauseCrashed)
@@ -208,6 +210,7 @@ func (s *state) drain(c actor.Context, keep bool) {
 
 // leave ends the actor of a session that the next daemon takes over.
 func (s *state) leave(c actor.Context, sl *slot) {
+	s.withdraw(sl)
 	sl.session.Detach()
 	c.Stop(sl.session.PID()) // Terminated follows
 	for _, timer := range []*time.Timer{sl.retry, sl.revive} {

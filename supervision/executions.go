@@ -19,7 +19,7 @@ func (s *Sessions) Start(ctx context.Context, request sandbox.ExecRequest) (sand
 	}
 	h := &hold{}
 	defer s.release(h)
-	answer, err := s.open(ctx, request.SessionRequest, h)
+	answer, err := s.enter(ctx, request.SessionRequest, h)
 	if err != nil {
 		return sandbox.Execution{}, sandbox.Session{}, false, err
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/sandwarden/sandwarden/actors"
 )
 
-// A use counts who holds a session. The supervisor adds, those who hold take
-// away, anybody may look.
+// A use counts who holds a session. The supervisor adds, and so does who finds the
+// session without it; those who hold take away, anybody may look.
 type use struct {
 	holders atomic.Int64
 	readers atomic.Int64 // who follows its events, or waits for its executions
@@ -18,6 +18,26 @@ type use struct {
 
 // busy tells whether anybody uses the session now.
 func (u *use) busy() bool { return u.holders.Load() > 0 || u.readers.Load() > 0 }
+
+// sealed is the count of holders of a session that is about to end because nobody
+// holds it.
+const sealed = -1 << 32
+
+// seal lets nobody hold the session any more, unless somebody does already.
+func (u *use) seal() bool { return u.holders.CompareAndSwap(0, sealed) }
+
+// enter adds a holder, where there are fewer than most.
+func (u *use) enter(most int64) bool {
+	for {
+		n := u.holders.Load()
+		if n < 0 || n >= most {
+			return false
+		}
+		if u.holders.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
 
 // touch notes that somebody used it just now.
 func (u *use) touch() { u.last.Store(time.Now().UnixNano()) }
@@ -52,6 +72,17 @@ func (h *hold) take(session *actors.Session, u *use) bool {
 	}
 	h.session, h.use = session, u
 	u.holders.Add(1)
+	return true
+}
+
+// enter holds the session of an entry, unless that is about to end or too many do.
+func (h *hold) enter(session *actors.Session, u *use) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !u.enter(maxAskers) {
+		return false
+	}
+	h.session, h.use = session, u
 	return true
 }
 

@@ -48,6 +48,7 @@ func BenchmarkExecute(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.ReportAllocs()
 	for b.Loop() {
 		if result, err := s.Execute(b.Context(), code("a", "print:x")); err != nil || string(result.Stdout) != "x\n" {
 			b.Fatal(result, err)

@@ -14,6 +14,7 @@ type shared struct {
 	logs    logs
 	waiting atomic.Int64 // sessions that wait for admission
 	live    sync.Map     // of string, the id of an incarnation, to *resident
+	entries sync.Map     // of sandbox.Ref to *entry; the supervisor writes
 	leaving atomic.Bool  // sessions are left to the next daemon: not to be found is not to be gone
 	// restored is closed when all sessions of an earlier daemon are taken over, or
 	// have ended.

@@ -159,6 +159,9 @@ func (s *state) admitInto(c actor.Context, now room) {
 	for _, i := range evicted {
 		sl := candidates[i]
 		since, _ := sl.idle()
+		if !sl.use.seal() { // somebody came for it just now, and tells when he is done
+			continue
+		}
 		s.opts.Logger.Info("session evicted", "session", sl.spec.Session, "flavor", sl.spec.Flavor.Name, "idle", time.Since(since))
 		s.evicted = time.Now()
 		s.end(c, sl, sandbox.CauseEvicted)
@@ -313,6 +316,7 @@ func (s *state) deliver(c actor.Context, sl *slot, box sandbox.Sandbox, recalled
 	sl.session, sl.box, sl.phase = session, box, live
 	sl.things++
 	s.actors[session.PID().Id] = sl
+	s.publish(sl)
 	s.tellReady(sl)
 	askers := sl.askers
 	sl.askers = nil

@@ -20,6 +20,7 @@ func (s *state) HandleFailure(_ *actor.ActorSystem, sv actor.Supervisor, child *
 	}
 	if n > s.opts.ActorRestarts {
 		s.opts.Logger.Error("session given up", "session", sl.spec.Session, "attempt", n, "err", reason)
+		s.withdraw(sl)
 		sl.session.Doom(sandbox.CauseCrashed)
 		s.retired(sl, sandbox.CauseCrashed) // first, so that who is answered finds the name free
 		sv.StopChildren(child)              // Terminated follows

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -97,15 +98,17 @@ func (s *Sessions) Execute(ctx context.Context, request sandbox.ExecRequest) (sa
 	}
 	h := &hold{}
 	defer s.release(h)
-	answer, err := s.open(ctx, request.SessionRequest, h)
+	answer, err := s.enter(ctx, request.SessionRequest, h)
 	if err != nil {
 		return sandbox.ExecResult{}, err
 	}
 	order := orderOf(ctx, &request, &answer.session)
-	order.Accepted = func(id sandbox.ExecID) {
-		s.tellBegun(ctx, &answer.session, opOf(&request))
-		if request.Accepted != nil {
-			request.Accepted(answer.session, id)
+	if request.Accepted != nil || s.opts.Logger.Enabled(ctx, slog.LevelDebug) { // who wants to be told waits for the disk
+		order.Accepted = func(id sandbox.ExecID) {
+			s.tellBegun(ctx, &answer.session, opOf(&request))
+			if request.Accepted != nil {
+				request.Accepted(answer.session, id)
+			}
 		}
 	}
 	admitted := time.Since(began)
@@ -151,33 +154,52 @@ func refreshed(session sandbox.Session, now actors.Activity) sandbox.Session {
 	return session
 }
 
-// open gets the session of a request into h.
+// open gets the session of a request into h, as the supervisor sees it.
 func (s *Sessions) open(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
-	answer, err := s.ask(ctx, request, h)
+	return s.get(ctx, request, h, false)
+}
+
+// enter is open for a call that wants to run something: a session that is live is
+// taken as it is found.
+func (s *Sessions) enter(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
+	return s.get(ctx, request, h, true)
+}
+
+func (s *Sessions) get(ctx context.Context, request sandbox.SessionRequest, h *hold, live bool) (*opened, error) {
+	spec, err := s.admissible(request)
+	var answer *opened
+	if err == nil && live {
+		answer = s.shared.enter(spec.Ref(), h)
+	}
+	if err == nil && answer == nil {
+		answer, err = s.ask(ctx, spec, request, h)
+	}
 	if err != nil {
 		s.opts.Meter.SessionRefused(reasonOf(err))
 	}
 	return answer, err
 }
 
-func (s *Sessions) ask(ctx context.Context, request sandbox.SessionRequest, h *hold) (*opened, error) {
+// admissible is what the session of a request is to be, if there can be one now.
+func (s *Sessions) admissible(request sandbox.SessionRequest) (sandbox.Spec, error) {
 	name, err := nameOf(request)
 	if err != nil {
-		return nil, err
+		return sandbox.Spec{}, err
 	}
 	spec, err := specOf(name, request, &s.opts)
 	if err != nil {
-		return nil, err
+		return spec, err
 	}
 	if err := s.backend.Ready(); err != nil {
-		return nil, err
+		return spec, err
 	}
-	if err := s.store.Room(); err != nil {
-		return nil, err
-	}
+	return spec, s.store.Room()
+}
+
+func (s *Sessions) ask(ctx context.Context, spec sandbox.Spec, request sandbox.SessionRequest, h *hold) (*opened, error) {
 	answer, err := actors.Ask[*opened](ctx, s.sys, s.pid, s.over, &open{spec: spec, asked: request, hold: h})
 	if err != nil {
-		return nil, s.refusal("create", name, err)
+		return nil, s.refusal("create", spec.Session, err)
 	}
 	return answer, nil
 }

@@ -52,6 +52,7 @@ type slot struct {
 	lacks    []string // limits that are not in force for it
 
 	use     use
+	entry   *entry             // nil but while it is live
 	session *actors.Session    // nil until it is live
 	record  *ledger.Ledger     // nil until it has one
 	box     sandbox.Sandbox    // nil while there is none; else ours to destroy

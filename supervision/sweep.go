@@ -68,7 +68,7 @@ func (s *state) sweep(c actor.Context, due bool) {
 		if sl.asked.IdleTimeout > 0 {
 			limit = sl.asked.IdleTimeout
 		}
-		if since, ok := sl.idle(); ok && now.Sub(since) >= limit {
+		if since, ok := sl.idle(); ok && now.Sub(since) >= limit && sl.use.seal() {
 			s.end(c, sl, sandbox.CauseIdle)
 		} else if at := sl.expires(); sl.phase == live && !at.IsZero() && !now.Before(at) {
 			s.end(c, sl, sandbox.CauseExpired)
@@ -96,7 +96,7 @@ func (s *state) relieve(c actor.Context) {
 	if len(idle) == 0 {
 		return
 	}
-	if since, _ := idle[0].idle(); time.Since(since) >= pressedIdle {
+	if since, ok := idle[0].idle(); ok && time.Since(since) >= pressedIdle && idle[0].use.seal() {
 		s.opts.Logger.Warn("memory is short", "session", idle[0].spec.Session, "used", used, "limit", limit)
 		s.end(c, idle[0], sandbox.CauseHostMemory)
 	}

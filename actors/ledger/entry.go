@@ -101,20 +101,21 @@ var errTorn = errors.New("not a whole entry")
 
 // appendEntry appends an entry as it stands in a file.
 func appendEntry(dst []byte, e *Entry) ([]byte, error) {
-	text, err := json.Marshal(lineOf(e))
+	var head [headSize]byte
+	begin := len(dst)
+	whole, err := appendLine(append(dst, head[:]...), e)
 	if err != nil {
 		return dst, err
 	}
-	var head [headSize]byte
+	text := whole[begin+headSize:]
 	if len(text) > maxLine || len(e.Event.Data) > maxData {
 		return dst, errLarge
 	}
 	binary.LittleEndian.PutUint32(head[0:], uint32(len(text)))         //nolint:gosec // it was looked at
 	binary.LittleEndian.PutUint32(head[4:], uint32(len(e.Event.Data))) //nolint:gosec // it was looked at
 	binary.LittleEndian.PutUint32(head[8:], checksum(head[:8], text))
-	dst = append(dst, head[:]...)
-	dst = append(dst, text...)
-	return append(dst, e.Event.Data...), nil
+	copy(whole[begin:], head[:])
+	return append(whole, e.Event.Data...), nil
 }
 
 func checksum(head, text []byte) uint32 {

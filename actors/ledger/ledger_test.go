@@ -613,7 +613,7 @@ func TestStore_TotalIsBounded(t *testing.T) {
 // Who fills the room of all loses his own records, and not those of others.
 func TestStore_NobodyLosesHisToTheManyOfAnother(t *testing.T) {
 	dir := t.TempDir()
-	store := open(t, dir, ledger.Options{TotalBytes: 6500})
+	store := open(t, dir, ledger.Options{TotalBytes: 16_000})
 	for i, owner := range []sandbox.Principal{"few", "many", "many", "many", "few", "many", "many"} {
 		name := fmt.Sprintf("%s%d", owner, i)
 		l, err := store.Create(ledger.Info{ID: name, Owner: owner, Session: "s", Created: time.Now()})
@@ -621,7 +621,7 @@ func TestStore_NobodyLosesHisToTheManyOfAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := sandbox.ExecID(name + "x")
-		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, make([]byte, 1000)), finished(x, 2))
+		add(t, l, accepted(x, ""), started(x), output(x, sandbox.Stdout, 1, make([]byte, 4000)), finished(x, 2))
 		l.Archive()
 		at := time.Now().Add(time.Duration(i-100) * time.Minute)
 		if err := os.Chtimes(filepath.Join(dir, "ended", name), at, at); err != nil {
@@ -642,6 +642,7 @@ func BenchmarkAppend(b *testing.B) {
 	l := create(b, open(b, b.TempDir(), ledger.Options{}))
 	add(b, l, accepted("x", ""), started("x"))
 	entries := []ledger.Entry{output("x", sandbox.Stdout, 1, []byte("some text\n")), finished("x", 2)}
+	b.ReportAllocs()
 	for b.Loop() {
 		if err := l.Append(entries); err != nil {
 			b.Fatal(err)
@@ -654,6 +655,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkAppend_Execution(b *testing.B) {
 	b.Run("one log", func(b *testing.B) {
 		l := create(b, open(b, b.TempDir(), ledger.Options{}))
+		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			x := sandbox.ExecID(strconv.Itoa(n))
 			add(b, l, accepted(x, ""), started(x))

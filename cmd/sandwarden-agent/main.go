@@ -13,10 +13,10 @@ import (
 	"os"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/files"
 	"github.com/sandwarden/sandwarden/sandbox/agent/guest"
 	"github.com/sandwarden/sandwarden/sandbox/agent/relay"
-	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
 
 func main() {
@@ -47,32 +47,28 @@ func run(args []string) error {
 	case os.Getpid() != 1:
 		return errors.New("sandwarden-agent is started by sandwarden; there is nothing to do by hand")
 	}
-	c, data, err := readConfig()
+	c, err := readConfig()
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 && args[0] == setup.StageTwo {
-		return guest.Run(context.Background(), c)
-	}
-	return setup.Run(c, data)
+	return guest.Run(context.Background(), c)
 }
 
 // readConfig reads the configuration and closes its descriptor: it holds the
 // session's secret, and no child may ever see it.
-func readConfig() (agent.Config, []byte, error) {
-	f := os.NewFile(agent.ConfigFD, "config")
+func readConfig() (boot.Config, error) {
+	f := os.NewFile(boot.ConfigFD, "config")
 	data, err := io.ReadAll(f)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return agent.Config{}, nil, err
+		return boot.Config{}, err
 	}
-	c, err := agent.DecodeConfig(data)
-	return c, data, err
+	return boot.DecodeConfig(data)
 }
 
 // tell writes what failed to the daemon, if it still listens, else to stderr.
 func tell(err error) {
 	if os.Getpid() == 1 {
-		if _, failed := fmt.Fprint(os.NewFile(agent.ReadyFD, "ready"), err); failed == nil {
+		if _, failed := fmt.Fprint(os.NewFile(boot.ReadyFD, "ready"), err); failed == nil {
 			return
 		}
 	}

@@ -41,6 +41,12 @@ func nativeOptions(c config.Config, logger *slog.Logger) native.Options {
 		Trusted:         trusted(c),
 		Secret:          secrets(c),
 		AllowUnenforced: c.AllowUnenforcedLimits,
+		PoolMin:         c.PoolMin,
+		PoolMax:         c.PoolMax,
+		PoolShare:       c.PoolShare,
+		NoZygote:        !c.Zygote,
+		Preimport:       c.Preimport,
+		ZygoteForks:     c.ZygoteForks,
 		Logger:          logger.With("part", "native"),
 	}
 }

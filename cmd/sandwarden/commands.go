@@ -47,9 +47,9 @@ func subcommands() []subcommand {
 			flags: executionsFlags, run: (*program).executions,
 		},
 		{
-			name: "bench", help: "measure a running daemon: " + list(bench.Workloads()), words: bench.Workloads(), flags: bench.Flags,
+			name: "bench", help: "measure a daemon, or one of its own: " + list(bench.Workloads()) + "; compare or export reports", words: bench.Words(), flags: bench.Flags,
 			run: func(p *program, ctx context.Context, args []string) error {
-				return bench.Main(ctx, args, p.stdout, p.stderr)
+				return bench.Main(ctx, args, p.environ, p.stdout, p.stderr)
 			},
 		},
 		{

@@ -54,6 +54,11 @@ func TestCompletion_Bash(t *testing.T) {
 		"sandwarden bench w":                   {"warm"},
 		"sandwarden bench warm --cl":           {"--clients"},
 		"sandwarden bench warm --url http":     nil,
+		"sandwarden bench com":                 {"compare"},
+		"sandwarden bench compare --thr":       {"--threshold"},
+		"sandwarden bench compare --thr 5 --f": {"--fail-on-regression"},
+		"sandwarden bench export --c":          {"--clients", "--computesdk"},
+		"sandwarden bench all --html ":         nil, // files
 		"sandwarden completion ":               {"bash", "zsh", "fish", "--help"},
 		"sandwarden nonsense --":               nil,
 		"/usr/local/bin/mcp_server --po":       {"--port"},

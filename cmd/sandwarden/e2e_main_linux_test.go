@@ -145,8 +145,11 @@ func isGone(id string) bool {
 	return fields == nil || fields[0] == "Z" || identity(pid) != id
 }
 
-// programs builds the daemon, with a fresh agent inside, and the agent, and
-// returns their folder. The daemon has the race detector when this test has.
+// inside are the programs that the daemon carries.
+var inside = []string{"sandwarden-agent", "sandwarden-init"}
+
+// programs builds the daemon, with fresh programs inside, and those, and returns
+// their folder. The daemon has the race detector when this test has.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "sandwarden-e2e")
 	if err != nil {
@@ -156,11 +159,12 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // another user is to run what is in it
 		return "", err
 	}
-	agent := filepath.Join(dir, "sandwarden-agent")
-	if err := goBuild("CGO_ENABLED=0", "-ldflags=-s -w", "-o", agent, "./cmd/sandwarden-agent"); err != nil {
-		return "", err
+	for _, name := range inside {
+		if err := goBuild("CGO_ENABLED=0", "-ldflags=-s -w", "-o", filepath.Join(dir, name), "./cmd/"+name); err != nil {
+			return "", err
+		}
 	}
-	overlay, err := writeOverlay(dir, agent)
+	overlay, err := writeOverlay(dir, dir)
 	if err != nil {
 		return "", err
 	}
@@ -172,11 +176,17 @@ var programs = sync.OnceValues(func() (string, error) {
 	return dir, goBuild(environ, flags...)
 })
 
-// writeOverlay writes what tells go build that the embedded agent is another
-// file, or, when that is "", that there is none.
-func writeOverlay(dir, agent string) (string, error) {
-	folder := filepath.Join(machine.root, "sandbox", "agent", "embedded")
-	replace := map[string]string{filepath.Join(folder, "sandwarden-agent-linux-"+runtime.GOARCH): agent}
+// writeOverlay writes what tells go build that the embedded programs are those of
+// another folder, or, when that is "", that there are none.
+func writeOverlay(dir, programs string) (string, error) {
+	replace := map[string]string{}
+	for _, name := range inside {
+		path := ""
+		if programs != "" {
+			path = filepath.Join(programs, name)
+		}
+		replace[filepath.Join(machine.root, "sandbox", "agent", "embedded", name+"-linux-"+runtime.GOARCH)] = path
+	}
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err

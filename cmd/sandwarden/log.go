@@ -70,7 +70,11 @@ func newLogs(console io.Writer, o logOptions) *logs {
 	if len(handlers) == 0 { // a daemon that fails without a word helps nobody
 		handlers = append(handlers, o.handler(console, errorsOnly{l.level}))
 	}
-	l.Logger = slog.New(stamped{slog.NewMultiHandler(handlers...)})
+	handler := handlers[0]
+	if len(handlers) > 1 {
+		handler = slog.NewMultiHandler(handlers...)
+	}
+	l.Logger = slog.New(stamped{handler})
 	return l
 }
 

@@ -21,6 +21,12 @@ type host interface {
 	Supplies() []sandbox.Supply
 }
 
+// A pooled backend makes sandboxes before they are asked for, and knows how many
+// are ready.
+type pooled interface {
+	Pools() []sandbox.PoolStat
+}
+
 // supervisionOptions are the parts of a configuration that sessions follow.
 func supervisionOptions(c config.Config, backend sandbox.Backend, meter sandbox.Meter, logger *slog.Logger) supervision.Options {
 	options := supervision.Options{
@@ -96,6 +102,9 @@ func metricsOptions(backend sandbox.Backend, logger *slog.Logger) metrics.Option
 	options := metrics.Options{Logger: logger.With("part", "metrics"), Version: release(), Backend: backend.Name()}
 	for _, t := range backend.Capabilities().Templates {
 		options.Templates = append(options.Templates, t.Template.Name)
+	}
+	if p, ok := backend.(pooled); ok {
+		options.Pools = p.Pools
 	}
 	return options
 }

@@ -18,6 +18,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if done || err != nil {
 		return err
 	}
+	defer spareProcessors()()
 	log := p.logs(c)
 	defer log.Close() //nolint:errcheck // what it could not write was told
 	served, err := p.serveWith(ctx, command, c, report, log)
@@ -68,6 +69,11 @@ func (p *program) serveWith(ctx context.Context, command *command, c config.Conf
 		return false, err
 	}
 	defer closeAll(api)
+	unprofile, err := profile(ctx, c, logger)
+	if err != nil {
+		return false, err
+	}
+	defer unprofile()
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until all is drained
 	defer end()
 	d, err := p.newDaemon(ctx, life, c, logger)

@@ -33,6 +33,11 @@ func (c calls) Start(ctx context.Context, r *wire.StartRequest) (*wire.StartRepl
 	return ask[wire.StartReply](ctx, c.link, "Start", r)
 }
 
+// Begin implements [wire.AgentService].
+func (c calls) Begin(ctx context.Context, r *wire.BeginRequest) (*wire.ReadOutputReply, error) {
+	return ask[wire.ReadOutputReply](ctx, c.link, "Begin", r)
+}
+
 // ReadOutput implements [wire.AgentService].
 func (c calls) ReadOutput(ctx context.Context, r *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
 	return ask[wire.ReadOutputReply](ctx, c.link, "ReadOutput", r)

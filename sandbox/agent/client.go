@@ -52,6 +52,9 @@ func NewClientOver(id sandbox.ID, service wire.AgentService) *Client {
 	return &Client{id: id, call: service}
 }
 
+// Rename gives the sandbox another id, before anything but Hello is asked.
+func (c *Client) Rename(id sandbox.ID) { c.id = id }
+
 // Close ends the connection, if there is one. The agent lives on.
 func (c *Client) Close() error {
 	if c.conn == nil {
@@ -103,29 +106,33 @@ func startOf(x sandbox.Exec) *wire.StartRequest {
 	}
 }
 
-// A Beginner is a service that makes a Start and a first ReadOutput as one call,
-// where each costs much. What is read comes when the execution has ended, or
-// when the wait is over.
-type Beginner interface {
-	Begin(ctx context.Context, first *wire.StartRequest, read *wire.ReadOutputRequest) (*wire.ReadOutputReply, error)
-}
+// beginSince is the version of the protocol that has Begin.
+const beginSince = 4
 
-// Begin starts an execution as Start does and returns what may be there of its
-// frames, if the service is a [Beginner]: they come again, with Follow, for who
-// has no use for them.
-func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
-	service, ok := c.call.(Beginner)
-	if !ok {
+// settle is how long output waits for the end of its execution, when it is read
+// by the call that began it.
+const settle = 500 * time.Microsecond
+
+// Begin starts an execution as Start does and returns what comes within the wait
+// behind the frame of a number, which was read before; the wait is over with the
+// end of an execution or soon after the first output. All up to after is
+// acknowledged. What is returned comes again, with Follow, for who has no use for
+// it. Of an agent that cannot start and read with one call nothing is returned.
+func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after, from uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	if c.conn != nil && c.version.Load() < beginSince {
 		return nil, c.Start(ctx, x)
 	}
 	if err := c.canLimit(x); err != nil {
 		return nil, err
 	}
-	r, err := service.Begin(ctx, startOf(x), readOf(after, wait))
+	from = max(from, after)
+	r, err := c.call.Begin(ctx, &wire.BeginRequest{
+		Start: startOf(x), Read: readOf(after, wait), SettleUs: uint32(settle.Microseconds()), From: from,
+	})
 	if err != nil {
 		return nil, c.fault("start", err)
 	}
-	frames, err := c.framesOf(after, r)
+	frames, err := c.framesOf(from, r)
 	if err != nil { // another reading was faster; else Follow will see
 		return nil, nil //nolint:nilerr // it was started
 	}

@@ -33,6 +33,7 @@ func TestUpgrade(t *testing.T) {
 			checkHello(t, second, version)
 			secondDaemon(t, second)
 			checkUnsupported(t, second, version)
+			checkBegin(t, second, version)
 		})
 	}
 }
@@ -41,6 +42,19 @@ func checkHello(t *testing.T, c *talk, want int) {
 	t.Helper()
 	if got, err := c.Hello(t.Context()); err != nil || got != want {
 		t.Fatalf("Hello = %d, %v, want version %d", got, err, want)
+	}
+}
+
+// checkBegin has an execution begun with the call that also reads, of which agents
+// before version 4 know nothing.
+func checkBegin(t *testing.T, c *talk, version int) {
+	t.Helper()
+	if version >= 4 {
+		return
+	}
+	frames, err := c.Begin(t.Context(), sandbox.Exec{ID: "unread", Argv: []string{"true"}}, c.after, c.after, time.Minute)
+	if err != nil || len(frames) != 0 {
+		t.Errorf("Begin of version %d: %v, %v, want it started and nothing read", version, frames, err)
 	}
 }
 

@@ -199,7 +199,7 @@ func (x *box) launch(ctx context.Context, e sandbox.Exec) (early, error) {
 	if !alone || e.Stdin || e.Background {
 		return early{}, x.client.Start(ctx, e)
 	}
-	frames, err := x.client.Begin(ctx, e, after, firstWait)
+	frames, err := x.client.Begin(ctx, e, after, after, firstWait)
 	return early{after, frames}, err
 }
 

@@ -36,6 +36,7 @@ func (b *Backend) Adopt(ctx context.Context, id sandbox.ID) (sandbox.Sandbox, er
 	}
 	cause, why := b.autopsy(rec)
 	b.unclaim(id)
+	b.leaveSlot(rec.Slot)
 	ended := b.endLeftover(context.WithoutCancel(ctx), rec)
 	if ended == nil {
 		b.uids.give(rec.UID)
@@ -49,6 +50,16 @@ func (b *Backend) unclaim(id sandbox.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.claimed, id)
+}
+
+// claimSlots remembers how the sandboxes that are to be adopted are named on the
+// host.
+func (b *Backend) claimSlots() {
+	for id := range b.claimed {
+		if rec, err := b.records.read(id); err == nil && rec.Slot != "" { // else it will not be adopted, or has none
+			b.slots[rec.Slot] = true
+		}
+	}
 }
 
 // reserve keeps the user ids of the sandboxes that are to be adopted from new
@@ -69,9 +80,10 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		return nil, errOther
 	}
 	x := &box{
-		backend: b, id: rec.ID, record: rec, adopted: true, kills: rec.Kills,
+		backend: b, id: rec.ID, record: rec, env: rec.Env, adopted: true, kills: rec.Kills,
 		dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	x.reading.unknown = true
 	var err error
 	if x.pidfd, err = unix.PidfdOpen(rec.PID, unix.PIDFD_NONBLOCK); err != nil {
 		return nil, errors.Join(errOther, err)
@@ -81,7 +93,7 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		return nil, errors.Join(errOther, process.Close())
 	}
 	if b.cgroups != nil {
-		if x.cgroup, err = b.cgroups.Open(string(rec.ID)); err == nil {
+		if x.cgroup, err = b.cgroups.Open(rec.slot()); err == nil {
 			err = x.cgroup.Thaw() // its daemon may have ended while it was frozen
 		}
 	}
@@ -119,7 +131,7 @@ func (b *Backend) autopsy(rec record) (sandbox.Cause, string) {
 		return sandbox.CauseAgentLost, "the host was restarted"
 	}
 	if b.cgroups != nil {
-		if s, err := b.cgroups.Open(string(rec.ID)); err == nil {
+		if s, err := b.cgroups.Open(rec.slot()); err == nil {
 			if kills, own, err := s.OOM(); err == nil && kills > rec.Kills {
 				return memoryCause(own), "the kernel killed processes for want of memory while no daemon was there"
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,13 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/native"
 )
 
-func openBench(b *testing.B) *native.Backend {
+func openBench(b *testing.B, change ...func(*native.Options)) *native.Backend {
 	b.Helper()
-	backend, err := native.New(b.Context(), native.Options{StateDir: b.TempDir(), RuntimeDir: b.TempDir()})
+	opts := native.Options{StateDir: b.TempDir(), RuntimeDir: b.TempDir()}
+	for _, f := range change {
+		f(&opts)
+	}
+	backend, err := native.New(b.Context(), opts)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -25,6 +30,7 @@ func openBench(b *testing.B) *native.Backend {
 	if err := backend.Ready(); err != nil {
 		b.Skip(err)
 	}
+	native.AwaitZygotes(b.Context(), backend)
 	return backend
 }
 
@@ -58,18 +64,71 @@ func BenchmarkBarePython(b *testing.B) {
 
 func BenchmarkCreateFirstResultDestroy(b *testing.B) {
 	backend := openBench(b)
-	spec := sandbox.Spec{Session: "bench", Template: sandbox.Templates()[0], Flavor: sandbox.Flavors()[0]}
 	n := 0
 	for b.Loop() {
 		n++
-		x, err := backend.Create(b.Context(), sandbox.ID(fmt.Sprintf("sb-bench-%d", n)), spec)
+		cycle(b, backend, n)
+	}
+}
+
+// A kernel that a zygote forks, and no ready sandbox.
+func BenchmarkForkedFirstResultDestroy(b *testing.B) {
+	backend := openBench(b, func(o *native.Options) { o.ZygoteForks = 10000 })
+	n := 0
+	for b.Loop() {
+		n++
+		cycle(b, backend, n)
+	}
+}
+
+// What can be kept up with ready sandboxes, by as many askers as processors.
+func BenchmarkReadyFirstResultDestroy(b *testing.B) {
+	backend := openBench(b, func(o *native.Options) {
+		o.ZygoteForks, o.PoolMin, o.PoolMax, o.PoolShare = 10000, 8, 64, 10
+	})
+	var n atomic.Int64
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			cycle(b, backend, int(n.Add(1)))
+		}
+	})
+}
+
+// From a ready sandbox to the first result, alone.
+func BenchmarkReadyFirstResult(b *testing.B) {
+	backend := openBench(b, func(o *native.Options) {
+		o.ZygoteForks, o.PoolMin, o.PoolMax, o.PoolShare = 10000, 8, 64, 10
+	})
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		for native.ReadySandboxes(backend, "python") < 8 {
+			time.Sleep(time.Millisecond)
+		}
+		n++
+		b.StartTimer()
+		x, err := backend.Create(b.Context(), sandbox.ID(fmt.Sprintf("sb-bench-%d", n)), python("bench"))
 		if err != nil {
 			b.Fatal(err)
 		}
 		evaluate(b, x, "first", 0)
+		b.StopTimer()
 		if err := x.Destroy(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+		b.StartTimer()
+	}
+}
+
+func cycle(b *testing.B, backend *native.Backend, n int) {
+	b.Helper()
+	x, err := backend.Create(b.Context(), sandbox.ID(fmt.Sprintf("sb-bench-%d", n)), python("bench"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	evaluate(b, x, "first", 0)
+	if err := x.Destroy(b.Context()); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -81,6 +140,7 @@ func BenchmarkWarmCode(b *testing.B) {
 	}
 	defer func() { _ = x.Destroy(context.WithoutCancel(b.Context())) }()
 	var after uint64
+	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
 		n++

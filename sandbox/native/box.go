@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type box struct {
 	pidfd   int             // of PID 1; see process
 	exited  chan struct{}   // closed when PID 1 has been reaped
 	adopted bool            // an earlier daemon started it
+	pooled  bool            // it was made before its session was known
+	env     []string        // of the session
 	dead    chan struct{}   // closed with the death known
 	frost   frost
 
@@ -41,6 +44,8 @@ type box struct {
 	fate    string // why we ended it, when it was not Destroy
 	death   sandbox.Death
 	kills   int           // killed for want of memory, as told already
+	counter *cgroup.Kills // of them; nil while nothing has run for a moment
+	reading reading       // see reading.go
 	gone    bool          // all has been given back
 	turn    chan struct{} // held by the one Destroy that goes on
 }
@@ -135,8 +140,11 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	if err != nil {
 		return err
 	}
+	if len(x.env) > 0 {
+		e.Env = append(slices.Clip(x.env), e.Env...)
+	}
 	defer x.frost.leave()
-	return x.doubt(client.Start(ctx, e))
+	return x.doubt(x.startReading(ctx, client, e))
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
@@ -146,7 +154,7 @@ func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]s
 	if err != nil {
 		return nil, err
 	}
-	frames, err := client.Follow(ctx, after, wait)
+	frames, err := x.follow(ctx, client, after, wait)
 	if errors.Is(err, agent.ErrFrames) {
 		x.condemn("the agent's output broke the protocol")
 	}
@@ -181,15 +189,38 @@ func (x *box) explain(exit *sandbox.Exit) {
 // asked last, and whether that was the sandbox's own. A later daemon is told how
 // far that was counted. It is called with the mutex held.
 func (x *box) moreKills() (more, own bool) {
+	if kills, err := x.countKills(); err != nil || kills <= x.kills {
+		return false, false
+	}
 	kills, own, err := x.cgroup.OOM()
-	if err != nil || kills <= x.kills {
-		return false, own
+	if err != nil {
+		return false, false
 	}
 	x.kills, x.record.Kills = kills, kills
 	if err := x.backend.records.write(x.record); err != nil { // a later daemon may blame it again
 		x.backend.opts.Logger.Warn("the record of a sandbox cannot be written", "sandbox", string(x.id), "err", err)
 	}
 	return true, own
+}
+
+// countKills asks only how many were killed, which is asked after each execution.
+// It is called with the mutex held.
+func (x *box) countKills() (int, error) {
+	if x.counter == nil {
+		var err error
+		if x.counter, err = x.cgroup.Kills(); err != nil {
+			return 0, err
+		}
+	}
+	return x.counter.Read()
+}
+
+// stopCounting gives back what countKills holds.
+func (x *box) stopCounting() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_ = x.counter.Close() // it was read only
+	x.counter = nil
 }
 
 func memoryCause(own bool) sandbox.Cause {
@@ -398,12 +429,14 @@ func (x *box) release(ctx context.Context) error {
 	if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := x.backend.records.remove(x.id); err != nil {
+	if err := x.backend.records.remove(x.record); err != nil {
 		return err
 	}
+	x.stopCounting() // now that the cgroup is gone, nobody can begin again
 	x.backend.uids.give(x.record.UID)
 	x.backend.mu.Lock()
 	delete(x.backend.boxes, x.id)
+	delete(x.backend.slots, x.record.Slot)
 	x.backend.mu.Unlock()
 	return nil
 }

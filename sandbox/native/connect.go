@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // awaitReady waits for the agent's word. Anything else is why it failed.
@@ -24,7 +25,7 @@ func awaitReady(ctx context.Context, ready *os.File) error {
 	const longest = 4096
 	word, err := io.ReadAll(io.LimitReader(ready, longest))
 	switch {
-	case string(word) == agent.ReadyWord:
+	case string(word) == boot.ReadyWord:
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -122,4 +123,4 @@ func short(folder *os.File, path string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path))
 }
 
-func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), string(x.id)) }
+func (x *box) socketPath() string { return filepath.Join(x.backend.socketDir(), x.record.slot()) }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 )
@@ -31,7 +32,17 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err := b.usable(spec.Template); err != nil {
 		return nil, err
 	}
-	return b.create(ctx, id, spec)
+	if x := b.takeReady(ctx, id, spec); x != nil {
+		return x, nil
+	}
+	if b.pool != nil {
+		defer b.pool.Foreground()()
+	}
+	x, err := b.create(ctx, id, spec, false)
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // permitted refuses sandboxes with fewer limits than promised, unless the
@@ -63,29 +74,35 @@ func (b *Backend) usable(t sandbox.Template) error {
 }
 
 // create makes a sandbox in steps, and takes back all of them when one fails.
-func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) (_ sandbox.Sandbox, err error) {
-	x, err := b.newBox(id, spec)
+// pooled: it is to be ready for a session that is not known yet.
+func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec, pooled bool) (x *box, err error) {
+	x, err = b.newBox(id, spec)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
+	x.pooled = pooled
 	defer func() {
 		if err != nil {
 			err = createError(id, err)
 			b.bury(ctx, x)
+			x = nil
 		}
 	}()
 	if err := b.records.write(x.record); err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := x.makeCgroup(spec.Flavor); err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := x.begin(ctx); err != nil {
-		return nil, err
+		return x, err
 	}
 	x.record.State = "ready"
+	if pooled {
+		x.record.State = "pooled"
+	}
 	if err := b.records.write(x.record); err != nil {
-		return nil, err
+		return x, err
 	}
 	return x, nil
 }
@@ -153,10 +170,10 @@ func (b *Backend) newBox(id sandbox.ID, spec sandbox.Spec) (*box, error) {
 		return nil, err
 	}
 	x := &box{
-		backend: b, id: id, spec: spec, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
+		backend: b, id: id, spec: spec, env: spec.Env, dead: make(chan struct{}), exited: make(chan struct{}), turn: make(chan struct{}, 1),
 		record: record{
 			ID: id, Session: spec.Session, Template: spec.Template.Name, Flavor: spec.Flavor.Name, Memory: spec.Flavor.MemoryMB, Disk: spec.Flavor.DiskMB, UID: uid,
-			State: "creating", Boot: bootID(), Secret: secret, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
+			State: "creating", Boot: bootID(), Secret: secret, Env: spec.Env, Agent: b.hash, Protocol: agent.Version, Created: time.Now(),
 		},
 	}
 	b.mu.Lock()
@@ -170,14 +187,38 @@ func (x *box) makeCgroup(f sandbox.Flavor) error {
 		return nil
 	}
 	var err error
-	x.cgroup, err = x.backend.cgroups.Create(string(x.id), cgroup.Limits{
-		MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID,
-	})
+	x.cgroup, err = x.backend.cgroups.Create(x.record.slot(), x.limits(f))
 	return err
 }
 
-// launch starts the agent and waits until it serves.
+func (x *box) limits(f sandbox.Flavor) cgroup.Limits {
+	return cgroup.Limits{MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID}
+}
+
+// launch starts the agent and waits until it serves. Where there is a zygote it
+// forks the kernel then.
 func (x *box) launch(ctx context.Context) error {
+	gifts, err := x.openGifts()
+	if err != nil {
+		return err
+	}
+	defer gifts.close()
+	config, err := x.config(gifts).Encode()
+	if err != nil {
+		return err
+	}
+	if err := x.startWith(ctx, config, gifts.files()); err != nil {
+		return err
+	}
+	if gifts.kernel != nil {
+		x.forkKernel(ctx, gifts)
+	}
+	return nil
+}
+
+// startWith starts the agent with its configuration and further files, and waits
+// until it serves.
+func (x *box) startWith(ctx context.Context, config []byte, files []*os.File) error {
 	socket, err := bindSocket(x.socketPath())
 	if err != nil {
 		return err
@@ -191,11 +232,8 @@ func (x *box) launch(ctx context.Context) error {
 		return errors.Join(err, socket.Close(), configRead.Close(), configWrite.Close())
 	}
 	defer func() { _ = readyRead.Close() }()
-	joins, config, err := x.prepareConfig()
-	if err == nil {
-		err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, joins...))
-	}
-	for _, f := range append(joins, configRead, socket, readyWrite) {
+	err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, files...))
+	for _, f := range []*os.File{configRead, socket, readyWrite} {
 		_ = f.Close() // the agent has its own
 	}
 	if err == nil {
@@ -211,51 +249,50 @@ func (x *box) launch(ctx context.Context) error {
 	return awaitReady(ctx, readyRead)
 }
 
-// prepareConfig opens what the agent needs to put its children into `work`.
-func (x *box) prepareConfig() ([]*os.File, []byte, error) {
-	c := agent.Config{
-		Root: x.backend.treePath(x.spec.Template.Name), Hostname: hostname(x.spec.Session),
-		UID: x.record.UID, GID: x.record.UID, Secret: x.record.Secret, Filter: x.backend.filter,
-		DiskBytes: int64(x.spec.Flavor.DiskMB) << 20, Inodes: x.spec.Flavor.Inodes, ShmBytes: 64 << 20,
-		UserNS: mappedIDs() < allIDs, Processes: x.processes(), Grace: x.backend.opts.OrphanGrace, RingBytes: 1 << 20,
-		Env: append(baseEnv(), x.spec.Env...), Volumes: x.backend.agentVolumes(),
-		Kernel: agent.Kernel{
-			Language:    x.spec.Template.Language,
-			Interpreter: x.backend.interpreters[x.spec.Template.Name],
-			Driver:      driverPath(x.spec.Template.Language),
-		},
-	}
-	var files []*os.File
-	if x.cgroup != nil {
-		joins, err := x.cgroup.WorkFiles()
-		if err != nil {
-			return nil, nil, err
-		}
-		files = joins
-		c.JoinFiles, c.JoinMode = len(joins), agent.JoinThread
+// config is the agent's, with what it is given.
+func (x *box) config(g *gifts) boot.Config {
+	c := x.backend.agentConfig(x.spec.Template)
+	c.Hostname = hostname(x.spec.Session)
+	c.UID, c.GID, c.Secret = x.record.UID, x.record.UID, x.record.Secret
+	c.DiskBytes, c.Inodes = int64(x.spec.Flavor.DiskMB)<<20, x.spec.Flavor.Inodes
+	c.JoinFiles, c.WorkFolder = len(g.joins), g.folder != nil
+	if len(g.joins) > 0 {
+		c.JoinMode = boot.JoinThread
 		if x.backend.cgroups.Version() == 2 {
-			c.JoinMode = agent.JoinSelf
-		}
-		if folder, err := x.cgroup.WorkDir(); err == nil {
-			files, c.WorkFolder = append(files, folder), true
+			c.JoinMode = boot.JoinSelf
 		}
 	}
-	data, err := c.Encode()
-	return files, data, err
+	c.Forked, c.Prestart = g.kernel != nil, x.pooled
+	return c
 }
 
-// processes is the second line behind the cgroup's limit of tasks. It counts
-// by user, so it says nothing where sandboxes share one.
-func (x *box) processes() uint64 {
-	if x.backend.uids.shared {
+// agentConfig is what the agents of all sandboxes of a template have in common.
+func (b *Backend) agentConfig(t sandbox.Template) boot.Config {
+	return boot.Config{
+		Root: b.treePath(t.Name), Filter: b.filter, ShmBytes: 64 << 20,
+		UserNS: mappedIDs() < allIDs, Processes: b.processes(), Grace: b.opts.OrphanGrace, RingBytes: 1 << 20,
+		Env: baseEnv(), Volumes: b.agentVolumes(),
+		Kernel: boot.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
+	}
+}
+
+// processes is the second line behind the cgroup's limit of tasks, and that of the
+// largest flavor, since a sandbox gets its own late. It counts by user, so it says
+// nothing where sandboxes share one.
+func (b *Backend) processes() uint64 {
+	if b.uids.shared {
 		return 0
 	}
 	const ofAgent = 64
-	return uint64(x.spec.Flavor.Pids) + ofAgent
+	most := 0
+	for _, f := range sandbox.Flavors() {
+		most = max(most, f.Pids)
+	}
+	return uint64(most) + ofAgent
 }
 
 // startAgent starts the agent's first stage in new namespaces. files become
-// its descriptors from agent.ConfigFD on.
+// its descriptors from boot.ConfigFD on.
 func (x *box) startAgent(files []*os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -274,7 +311,7 @@ func (x *box) startAgent(files []*os.File) error {
 			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET,
 		},
 	}
-	pid, err := x.backend.nest.start(fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD), []string{"sandwarden-agent"}, attr)
+	pid, err := x.backend.nest.start(x.backend.init, []string{"sandwarden-agent"}, attr)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}

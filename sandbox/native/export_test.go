@@ -42,3 +42,44 @@ func Forget(b *Backend, x sandbox.Sandbox) {
 func FreezeAnyway(ctx context.Context, x sandbox.Sandbox) error {
 	return x.(*box).cgroup.Freeze(ctx)
 }
+
+// AwaitZygotes waits until each template that can have a zygote has one.
+func AwaitZygotes(ctx context.Context, b *Backend) {
+	for _, n := range b.nurseries {
+		n.await(ctx)
+	}
+}
+
+// ZygotePID returns the process id of a template's zygote, or 0.
+func ZygotePID(b *Backend, template string) (pid int) {
+	n := b.nurseries[template]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.current != nil {
+		return n.current.pid
+	}
+	return 0
+}
+
+// KillZygote kills a template's zygote.
+func KillZygote(b *Backend, template string) {
+	_ = unix.Kill(ZygotePID(b, template), unix.SIGKILL)
+}
+
+// ReadySandboxes returns how many of a template are ready.
+func ReadySandboxes(b *Backend, template string) (n int) {
+	for _, s := range b.pool.Stats() {
+		if s.Key.template == template {
+			n += s.Ready
+		}
+	}
+	return n
+}
+
+// TakenReady returns how many ready sandboxes were given to sessions.
+func TakenReady(b *Backend) (n int) {
+	for _, s := range b.pool.Stats() {
+		n += int(s.Hits)
+	}
+	return n
+}

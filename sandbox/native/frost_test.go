@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,28 +248,29 @@ func TestFreeze_RacesWithUse(t *testing.T) {
 	x.runs(t, sandbox.Exec{ID: "first", Code: "n = 0"})
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	froze := 0
+	var froze atomic.Int64
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			err := x.Freeze(ctx)
 			switch {
 			case err == nil:
-				froze++
+				froze.Add(1)
 			case sandbox.KindOf(err) != sandbox.Exhausted && ctx.Err() == nil:
 				t.Errorf("freeze: %v", err)
 			}
 		}
 	})
-	const rounds = 50
-	for range rounds {
+	const fewest, most = 50, 5000
+	rounds := 0
+	for ; rounds < fewest || froze.Load() == 0 && rounds < most; rounds++ {
 		x.runs(t, sandbox.Exec{ID: sandbox.ExecID("n" + time.Now().Format("150405.000000000")), Code: "n += 1"})
 	}
 	stop()
 	wg.Wait()
-	if got := strings.TrimSpace(x.runs(t, sandbox.Exec{ID: "last", Code: "print(n)"})); got != "50" {
+	if got := strings.TrimSpace(x.runs(t, sandbox.Exec{ID: "last", Code: "print(n)"})); got != strconv.Itoa(rounds) {
 		t.Errorf("n is %s after %d rounds", got, rounds)
 	}
-	if froze == 0 {
+	if froze.Load() == 0 {
 		t.Error("it was never frozen")
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
 	"github.com/sandwarden/sandwarden/sandbox/native/filter"
+	"github.com/sandwarden/sandwarden/sandbox/native/pool"
 )
 
 // Name is the technique's name in the configuration.
@@ -57,7 +58,24 @@ type Options struct {
 	// in which those of sandboxes are made, such as a slice of systemd. Empty
 	// is the highest place that is the daemon's to use.
 	CgroupParent string
-	Logger       *slog.Logger // discards when nil
+	// PoolMin is how many sandboxes of each template are ready from the start;
+	// zero keeps none ready, and then PoolMax and PoolShare say nothing.
+	PoolMin int
+	// PoolMax is how many of one kind are ready at most, when many are asked for.
+	PoolMax int
+	// PoolShare is how much of the host's memory all ready sandboxes together
+	// may take, in percent.
+	PoolShare int
+	// NoZygote starts an interpreter for each Python kernel, instead of forking
+	// it from one that is loaded.
+	NoZygote bool
+	// Preimport are modules that zygotes import besides the standard set, as
+	// dotted names.
+	Preimport []string
+	// ZygoteForks is how many kernels a zygote forks before another takes its
+	// place; with zero there are no zygotes.
+	ZygoteForks int
+	Logger      *slog.Logger // discards when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -84,6 +102,7 @@ type Backend struct {
 	nest    *nest
 	cgroups *cgroup.Host // nil where there are none
 	program *os.File     // the agent, in a sealed memory file
+	init    *os.File     // the program that becomes it, likewise
 	hash    string       // of the agent
 	filter  []byte
 	records records
@@ -97,11 +116,17 @@ type Backend struct {
 	interpreters map[string]string // by template
 	foreign      bool              // sandboxes have ids of a user namespace over which the next daemon has no rights
 
+	nurseries map[string]*nursery // by template; none where no kernel can be forked
+
+	pool  *pool.Pool[poolKey, *box] // nil without
+	namer *namer
+
 	closing chan struct{}  // closed by Close
-	burials sync.WaitGroup // of sandboxes that could not be ended at once, and the look for orphans
+	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
 
 	mu      sync.Mutex
 	boxes   map[sandbox.ID]*box
+	slots   map[sandbox.ID]bool // that differ from the ids of their sandboxes
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
 }
 
@@ -116,10 +141,11 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
+	b.claimSlots()
 	for _, dir := range []string{b.records.dir, b.socketDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
@@ -137,6 +163,8 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 		opts.Logger.Error("no sandbox can be made here", "err", err)
 	} else {
 		b.watchOrphans(ctx)
+		b.openNurseries(ctx)
+		b.openPool(ctx)
 	}
 	return b, nil
 }
@@ -170,6 +198,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 	if b.nest, err = newNest(b.opts.RuntimeDir); err != nil {
 		return err
 	}
+	if b.namer, err = newNamer(); err != nil {
+		return err
+	}
 	if err := b.pinVolumes(); err != nil {
 		return err
 	}
@@ -200,7 +231,14 @@ func (b *Backend) loadAgent() error {
 		return err
 	}
 	b.hash = agent.Hash(program)
-	b.program, err = sealed("sandwarden-agent", program)
+	if b.program, err = sealed("sandwarden-agent", agentLowest, program); err != nil {
+		return err
+	}
+	first, err := embedded.Init()
+	if err != nil {
+		return err
+	}
+	b.init, err = sealed("sandwarden-init", initLowest, first)
 	return err
 }
 
@@ -231,7 +269,9 @@ func (b *Backend) List(context.Context) ([]sandbox.ID, error) {
 	}
 	ids := make([]sandbox.ID, 0, len(all))
 	for _, r := range all {
-		ids = append(ids, r.ID)
+		if r.State != "pooled" {
+			ids = append(ids, r.ID)
+		}
 	}
 	return ids, nil
 }
@@ -251,13 +291,19 @@ func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemo
 
 // Close implements [sandbox.Backend].
 func (b *Backend) Close(ctx context.Context) error {
+	err := b.closePool(ctx)
 	close(b.closing)
-	err := b.settle(ctx)
+	err = errors.Join(err, b.settle(ctx))
+	if b.namer != nil {
+		b.namer.close()
+	}
 	if b.nest != nil {
 		b.nest.close()
 	}
-	if b.program != nil {
-		err = errors.Join(err, b.program.Close())
+	for _, program := range []*os.File{b.program, b.init} {
+		if program != nil {
+			err = errors.Join(err, program.Close())
+		}
 	}
 	if b.cgroups != nil {
 		err = errors.Join(err, b.cgroups.Close())

@@ -22,15 +22,24 @@ func open(t *testing.T) *native.Backend {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b, err := native.New(ctx, native.Options{
+	opts := native.Options{
 		StateDir: t.TempDir(), RuntimeDir: t.TempDir(),
 		AllowUnenforced: ordinary(),
 		Logger:          slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	}
+	if !ordinary() { // whose tests are those of sandboxes that are made when they are asked for
+		warm(&opts)
+	}
+	b, err := native.New(ctx, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// warm has sandboxes made ready, and kernels forked, as the daemon has it.
+func warm(opts *native.Options) {
+	opts.PoolMin, opts.PoolMax, opts.PoolShare, opts.ZygoteForks = 1, 4, 10, 1000
 }
 
 func TestBackend(t *testing.T) {

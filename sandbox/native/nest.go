@@ -4,6 +4,7 @@ package native
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -92,10 +93,11 @@ func (n *nest) do(f func() error) error {
 }
 
 // start starts a program as a child of the daemon, in the nest's namespaces
-// but for those that attr asks to be new.
-func (n *nest) start(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+// but for those that attr asks to be new. The child sees the program's own
+// descriptor until it has become it.
+func (n *nest) start(program *os.File, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	err = n.do(func() error {
-		pid, err = syscall.ForkExec(path, argv, attr)
+		pid, err = syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", program.Fd()), argv, attr)
 		return err
 	})
 	return pid, err
@@ -106,8 +108,27 @@ func (n *nest) close() {
 	<-n.done
 }
 
-// sealed puts data into a memory file that nobody can change any more.
-func sealed(name string, data []byte) (*os.File, error) {
+// outOfTheWay gives a descriptor a number from lowest on.
+func outOfTheWay(fd, lowest int, name string) (*os.File, error) {
+	moved, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
+	_ = unix.Close(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(moved), name), nil
+}
+
+// Lowest numbers of descriptors. Go gives a child further ones above those that it
+// is to have: so that none replaces that of the program that it becomes, all children
+// have the agent's, which is above it.
+const (
+	initLowest  = 100
+	agentLowest = 200
+)
+
+// sealed puts data into a memory file that nobody can change any more. Its
+// descriptor has a number from lowest on.
+func sealed(name string, lowest int, data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 there was no MFD_EXEC
 		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -115,7 +136,10 @@ func sealed(name string, data []byte) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
-	f := os.NewFile(uintptr(fd), name)
+	f, err := outOfTheWay(fd, lowest, name)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := f.Write(data); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

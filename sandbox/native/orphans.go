@@ -18,21 +18,12 @@ func (b *Backend) watchOrphans(ctx context.Context) {
 	if b.opts.OrphanInterval <= 0 {
 		return
 	}
-	b.burials.Go(func() { // ends with the backend
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		go func() { // ends with ctx
-			select {
-			case <-b.closing:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
+	b.background(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(b.opts.OrphanInterval)
 		defer ticker.Stop()
 		for {
 			select {
-			case <-b.closing:
+			case <-ctx.Done():
 				return
 			case <-ticker.C:
 			}
@@ -69,9 +60,17 @@ func (b *Backend) endOrphans(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// claims reports whether a sandbox, or what is so named on the host, is somebody's.
 func (b *Backend) claims(id sandbox.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.boxes[id]
-	return ok || b.claimed[id]
+	return ok || b.claimed[id] || b.slots[id]
+}
+
+// leaveSlot says that nothing of that name is on the host any more.
+func (b *Backend) leaveSlot(slot sandbox.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.slots, slot)
 }

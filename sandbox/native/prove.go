@@ -81,7 +81,7 @@ func proofError(t sandbox.Template, err error) error {
 // askVersion runs the interpreter's --version as a tenant would.
 func (b *Backend) askVersion(ctx context.Context, t sandbox.Template, path string) (version string, err error) {
 	id := sandbox.ID("sb-proof-" + t.Name)
-	x, err := b.create(ctx, id, sandbox.Spec{Session: "proof", Template: t, Flavor: sandbox.Flavors()[0]})
+	x, err := b.create(ctx, id, sandbox.Spec{Session: "proof", Template: t, Flavor: sandbox.Flavors()[0]}, false)
 	if err != nil {
 		return "", err
 	}

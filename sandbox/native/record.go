@@ -3,6 +3,7 @@
 package native
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 // starts, and again when the agent's process is known.
 type record struct {
 	ID       sandbox.ID `json:"id"`
+	Slot     sandbox.ID `json:"slot,omitempty"` // names its socket and cgroups, when it was made before its ID was known
 	Session  string     `json:"session"`
 	Template string     `json:"template"`
 	Flavor   string     `json:"flavor"`
@@ -30,15 +32,19 @@ type record struct {
 	Disk     int        `json:"disk_mb,omitempty"`   // likewise
 	Kills    int        `json:"kills,omitempty"`     // for want of memory, as told already
 	UID      int        `json:"uid"`
-	State    string     `json:"state"` // "creating", "ready"
+	State    string     `json:"state"` // "creating", "pooled", "ready"
 	PID      int        `json:"pid,omitempty"`
 	Started  uint64     `json:"started,omitempty"` // start time of the process, in ticks since boot
 	Boot     string     `json:"boot"`              // id of the boot
 	Secret   []byte     `json:"secret"`
-	Agent    string     `json:"agent"`    // hash of its program
-	Protocol int        `json:"protocol"` // its version
+	Env      []string   `json:"env,omitempty"` // of the session, that the agent is told with each execution
+	Agent    string     `json:"agent"`         // hash of its program
+	Protocol int        `json:"protocol"`      // its version
 	Created  time.Time  `json:"created"`
 }
+
+// slot names what the sandbox has on the host.
+func (r record) slot() string { return string(cmp.Or(r.Slot, r.ID)) }
 
 // records keeps the records in a directory, one file each.
 type records struct{ dir string }
@@ -58,7 +64,30 @@ func (r records) write(rec record) error {
 	return os.Rename(temporary, r.path(rec.ID))
 }
 
-func (r records) remove(id sandbox.ID) error {
+// tidy removes what a daemon left that was killed while it wrote.
+func (r records) tidy() error {
+	names, err := filepath.Glob(filepath.Join(r.dir, "*.json.new"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, os.Remove(name))
+	}
+	return errors.Join(errs...)
+}
+
+// remove removes a record, and the one that its sandbox had before its ID.
+func (r records) remove(rec record) error {
+	if rec.Slot != "" {
+		if err := r.removeFile(rec.Slot); err != nil {
+			return err
+		}
+	}
+	return r.removeFile(rec.ID)
+}
+
+func (r records) removeFile(id sandbox.ID) error {
 	err := os.Remove(r.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -41,6 +41,9 @@ func Purge(ctx context.Context, opts Options) (int, error) {
 // records, and cgroups that no record names. It touches nothing of other daemons, whose
 // records and parent cgroups are others.
 func (b *Backend) sweep(ctx context.Context) error {
+	if err := b.records.tidy(); err != nil {
+		return err
+	}
 	all, err := b.records.list()
 	if err != nil {
 		return err
@@ -78,7 +81,7 @@ var errForeign = errors.New("the sandbox is of another user namespace")
 // endLeftover ends the sandbox of a record, if it still runs.
 func (b *Backend) endLeftover(ctx context.Context, rec record) error {
 	log := b.opts.Logger.With("sandbox", rec.ID, "session", rec.Session)
-	switch err := killRecorded(ctx, rec, func() error { return b.thawCgroup(string(rec.ID)) }); {
+	switch err := killRecorded(ctx, rec, func() error { return b.thawCgroup(rec.slot()) }); {
 	case errors.Is(err, errForeign):
 		log.Warn("a sandbox of an earlier daemon is left to end itself")
 	case err != nil:
@@ -87,14 +90,14 @@ func (b *Backend) endLeftover(ctx context.Context, rec record) error {
 		log.Info("ended a sandbox of an earlier daemon")
 	}
 	if b.cgroups != nil {
-		if err := b.endCgroup(ctx, string(rec.ID)); err != nil {
+		if err := b.endCgroup(ctx, rec.slot()); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(filepath.Join(b.socketDir(), string(rec.ID))); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(filepath.Join(b.socketDir(), rec.slot())); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return b.records.remove(rec.ID)
+	return b.records.remove(rec)
 }
 
 func (b *Backend) endCgroup(ctx context.Context, name string) error {

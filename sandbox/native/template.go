@@ -252,17 +252,25 @@ func makeVar(dir string) error {
 	return os.Symlink("/run", filepath.Join(dir, "var/run"))
 }
 
-// putDriver puts the program that the interpreter runs inside.
+// putDriver puts the program that the interpreter runs inside, and beside it the
+// one that forks it where there is one.
 func putDriver(dir string, l sandbox.Language) error {
 	name, source, ok := kernel.Driver(l)
 	if !ok {
 		return fmt.Errorf("no kernel for %q", l)
 	}
-	path := filepath.Join(dir, driverDir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	folder := filepath.Join(dir, driverDir)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, source, 0o644) //nolint:gosec // everybody inside reads it
+	if err := os.WriteFile(filepath.Join(folder, name), source, 0o644); err != nil { //nolint:gosec // everybody inside reads it
+		return err
+	}
+	name, source, ok = kernel.Zygote(l)
+	if !ok {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(folder, name), source, 0o644) //nolint:gosec // likewise
 }
 
 // findInterpreter returns the path of a language's interpreter, and refuses

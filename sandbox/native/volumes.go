@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
 
@@ -243,10 +243,10 @@ func (b *Backend) tryMapping(path string, owner setup.Owner) error {
 }
 
 // agentVolumes tells an agent what to mount.
-func (b *Backend) agentVolumes() []agent.Volume {
-	all := make([]agent.Volume, 0, len(b.volumes))
+func (b *Backend) agentVolumes() []boot.Volume {
+	all := make([]boot.Volume, 0, len(b.volumes))
 	for i, v := range b.volumes {
-		all = append(all, agent.Volume{
+		all = append(all, boot.Volume{
 			Source: b.volumePath(i), Target: v.status.Volume.Path, ReadOnly: v.status.ReadOnly,
 			Mapped: v.mapped, UID: v.owner.UID, GID: v.owner.GID,
 		})

@@ -25,6 +25,9 @@ type Options struct {
 	Backend   string
 	Templates []string // that are told apart; the built-in ones
 	Flavors   []string // that are told apart; the built-in ones
+	// Pools returns what is ready of each template, at each scrape. It must not
+	// block. When nil, there are no metrics of it.
+	Pools func() []sandbox.PoolStat
 }
 
 func (o Options) withDefaults() Options {
@@ -103,6 +106,9 @@ func New(options Options) *Metrics {
 	m.sessions()
 	m.executing()
 	m.serving()
+	if options.Pools != nil {
+		register(m, &pools{ask: options.Pools, templates: m.templates})
+	}
 	return m
 }
 

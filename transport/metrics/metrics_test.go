@@ -145,6 +145,44 @@ func TestMetrics_ShowWhatTheyWereTold(t *testing.T) {
 	}
 }
 
+// Pools of templates that are not told apart are one.
+func TestMetrics_SumUpPools(t *testing.T) {
+	all := []sandbox.PoolStat{
+		{Template: "python", Ready: 3, Target: 4, Hits: 5, Misses: 6, Failed: 7},
+		{Template: "node"},
+		{Template: "evil", Ready: 1},
+		{Template: "more evil", Ready: 1, Hits: 1},
+	}
+	m := metrics.New(metrics.Options{Pools: func() []sandbox.PoolStat { return all }})
+	got := ours(scrape(t, m.Handler(t.Context(), &numbers{})))
+	maps.DeleteFunc(got, func(key string, _ float64) bool { return !strings.HasPrefix(key, "sandwarden_pool_") })
+	want := map[string]float64{
+		"sandwarden_pool_ready{template=python}":          3,
+		"sandwarden_pool_target{template=python}":         4,
+		"sandwarden_pool_hits_total{template=python}":     5,
+		"sandwarden_pool_misses_total{template=python}":   6,
+		"sandwarden_pool_failures_total{template=python}": 7,
+		"sandwarden_pool_ready{template=node}":            0,
+		"sandwarden_pool_target{template=node}":           0,
+		"sandwarden_pool_hits_total{template=node}":       0,
+		"sandwarden_pool_misses_total{template=node}":     0,
+		"sandwarden_pool_failures_total{template=node}":   0,
+		"sandwarden_pool_ready{template=other}":           2,
+		"sandwarden_pool_target{template=other}":          0,
+		"sandwarden_pool_hits_total{template=other}":      1,
+		"sandwarden_pool_misses_total{template=other}":    0,
+		"sandwarden_pool_failures_total{template=other}":  0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	for name := range scrape(t, metrics.New(metrics.Options{}).Handler(t.Context(), &numbers{})) {
+		if strings.HasPrefix(name, "sandwarden_pool_") {
+			t.Errorf("there is %s without pools", name)
+		}
+	}
+}
+
 func TestMetrics_TellOfTheRuntime(t *testing.T) {
 	got := scrape(t, metrics.New(metrics.Options{}).Handler(t.Context(), &numbers{}))
 	for _, name := range []string{"go_goroutines", "process_start_time_seconds", "go_build_info"} {
@@ -212,7 +250,7 @@ func TestMetrics_DoNotGrowWithWhatClientsChoose(t *testing.T) {
 }
 
 func TestMetrics_PassTheLinterOfPrometheus(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New(metrics.Options{Pools: func() []sandbox.PoolStat { return []sandbox.PoolStat{{Template: "python"}} }})
 	m.Handler(t.Context(), &numbers{overview: sandbox.Overview{MaxSessions: 1, MaxMemoryMB: 1, MaxCPUs: 1, HostTotal: 1, Used: 1, UsedMax: 1}})
 	m.SessionAdmitted("python", "small", 0)
 	m.SessionRefused("queue")

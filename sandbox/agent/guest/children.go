@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // A program is a child to start.
@@ -35,7 +36,7 @@ type ending struct {
 // children starts and reaps all processes. There is one reaper, since PID 1
 // gets every orphan: a Wait elsewhere would lose exit codes to it.
 type children struct {
-	join     agent.Join
+	join     boot.Join
 	joins    []*os.File // `work`: v1 one per controller, v2 one
 	requests chan func()
 
@@ -43,7 +44,7 @@ type children struct {
 	waiting map[int]chan ending
 }
 
-func newChildren(join agent.Join, joins []*os.File) *children {
+func newChildren(join boot.Join, joins []*os.File) *children {
 	c := &children{join: join, joins: joins, requests: make(chan func()), waiting: map[int]chan ending{}}
 	go c.fork()
 	return c
@@ -54,7 +55,7 @@ func newChildren(join agent.Join, joins []*os.File) *children {
 // there; it never runs anything else.
 func (c *children) fork() {
 	runtime.LockOSThread()
-	if c.join == agent.JoinThread {
+	if c.join == boot.JoinThread {
 		joinAll(c.joins)
 	}
 	for f := range c.requests {
@@ -73,16 +74,31 @@ func (c *children) start(p program) (pid int, ended <-chan ending, err error) {
 	return pid, ended, err
 }
 
+// adopt returns where the ending will come of a process that others made and
+// whose parent we are.
+func (c *children) adopt(pid int) <-chan ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := make(chan ending, 1)
+	if syscall.Kill(pid, 0) == syscall.ESRCH { // it has ended, and was reaped as an orphan
+		ended <- ending{}
+		return ended
+	}
+	tenantFirst(pid)
+	c.waiting[pid] = ended
+	return ended
+}
+
 // startHere holds the lock over the fork, so that the reaper cannot see the
 // child's end before its channel is known.
 func (c *children) startHere(p program) (int, <-chan ending, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.join == agent.JoinThread && p.group.folder != nil {
+	if c.join == boot.JoinThread && p.group.folder != nil {
 		p.group.enter()
 		defer joinAll(c.joins)
 	}
-	if c.join == agent.JoinSelf {
+	if c.join == boot.JoinSelf {
 		p = c.joining(p)
 	}
 	attr := &syscall.ProcAttr{Dir: p.dir, Env: append(p.env, p.group.env()...), Sys: &syscall.SysProcAttr{Setsid: true}}
@@ -109,7 +125,7 @@ func (c *children) joining(p program) program {
 	p.files = append(append([]*os.File{}, p.files...), door)
 	head := []string{"sandwarden-agent", JoinWord, strconv.Itoa(len(p.files) - 1), p.path}
 	p.argv = append(head, p.argv...)
-	p.path = "/proc/self/fd/" + strconv.Itoa(agent.SelfFD)
+	p.path = "/proc/self/fd/" + strconv.Itoa(boot.SelfFD)
 	return p
 }
 
@@ -161,8 +177,8 @@ func signalGroup(pid int, s syscall.Signal) { _ = syscall.Kill(-pid, s) }
 
 // cpuTime returns the processor time that a process has used.
 func cpuTime(pid int) time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(int32(^pid<<3|2), &ts) != nil { // CPUCLOCK_SCHED of that process
+	ts, err := quick.Clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
+	if err != nil {
 		return 0
 	}
 	return time.Duration(ts.Nano())

@@ -99,7 +99,7 @@ func (g *Guest) startCommand(x *execution, r *wire.StartRequest, path string) (*
 	}
 	c.group = g.groups.make()
 	pid, ended, err := g.children.start(program{
-		path: path, argv: r.GetArgv(), env: append(append([]string{}, g.config.Env...), r.GetEnv()...),
+		path: path, argv: r.GetArgv(), env: environment(g.config.Env, r.GetEnv()),
 		dir: workDir(r.GetDir()), files: files, group: c.group,
 	})
 	if err != nil {

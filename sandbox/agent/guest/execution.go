@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -24,6 +25,7 @@ const displayLimit = 4 << 20
 type execution struct {
 	id          string
 	out         *ring
+	rooms       []room
 	limit       int64
 	cpu         time.Duration // limit of processor time; 0 is none
 	began       time.Time
@@ -46,10 +48,10 @@ type execution struct {
 	ended      bool
 }
 
-func newExecution(r *wire.StartRequest, out *ring) *execution {
+func newExecution(r *wire.StartRequest, out *ring, rooms []room) *execution {
 	return &execution{
-		id: r.GetId(), out: out, limit: r.GetOutputLimit(), cpu: time.Duration(r.GetCpuLimit()),
-		began: time.Now(), fullBefore: whatIsFull() != "", killsBefore: -1,
+		id: r.GetId(), out: out, rooms: rooms, limit: r.GetOutputLimit(), cpu: time.Duration(r.GetCpuLimit()),
+		began: time.Now(), fullBefore: whatIsFull(rooms) != "", killsBefore: -1,
 	}
 }
 
@@ -228,8 +230,8 @@ func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
 func boottime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+	ts, err := quick.Clock(unix.CLOCK_BOOTTIME)
+	if err != nil {
 		return 0
 	}
 	return time.Duration(ts.Nano())

@@ -3,18 +3,20 @@
 package guest
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // groups makes a group for each execution, so that its end also ends those of
@@ -26,12 +28,19 @@ type groups struct {
 	folder *os.File // nil: there are no cgroups
 	prefix string   // of all names, where there may be groups of another agent
 	next   atomic.Int64
+
+	opening sync.Once
+	events  *os.File // counts the refusals of the folder itself
 }
 
 // A group is what the processes of one execution have in common.
 type group struct {
 	name   string
-	before int      // refusals that the parent had counted
+	all    *groups
+	before int // refusals that the parent had counted
+
+	mu     sync.Mutex
+	events *os.File // counts the refusals; nil until they are asked for, and at the end
 	folder *os.File // the parent; nil when the group is a mark
 	tasks  *os.File // v1: takes threads
 	procs  *os.File // takes processes
@@ -42,12 +51,12 @@ const mark = "SANDWARDEN_EXECUTION="
 
 // make makes a group.
 func (g *groups) make() *group {
-	x := &group{name: g.prefix + "x" + strconv.FormatInt(g.next.Add(1), 10)}
+	x := &group{all: g, name: g.prefix + "x" + strconv.FormatInt(g.next.Add(1), 10)}
 	if g.folder == nil || unix.Mkdirat(int(g.folder.Fd()), x.name, 0o755) != nil {
 		return x
 	}
 	x.folder = g.folder
-	x.before = refusals(int(x.folder.Fd()), "pids.events")
+	x.before = refusals(g.counted())
 	x.procs = x.open("cgroup.procs", unix.O_WRONLY)
 	x.tasks = x.open("tasks", unix.O_WRONLY)
 	if x.procs == nil {
@@ -70,6 +79,16 @@ func (x *group) enter() {
 	if x.tasks != nil {
 		_, _ = x.tasks.WriteAt([]byte("0"), 0)
 	}
+}
+
+// admit moves a process in that others made. Where a group is but a mark there is
+// nothing to do.
+func (x *group) admit(pid int) error {
+	if x.folder == nil {
+		return nil
+	}
+	_, err := x.procs.WriteAt([]byte(strconv.Itoa(pid)), 0)
+	return err
 }
 
 // end kills all that is inside and removes the group. It first forbids new
@@ -122,31 +141,55 @@ func (x *group) refusals() int {
 	if x.folder == nil {
 		return 0
 	}
-	fd := int(x.folder.Fd())
-	return refusals(fd, x.name+"/pids.events") + refusals(fd, "pids.events") - x.before
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.events == nil {
+		x.events = x.open(eventsFile, unix.O_RDONLY)
+	}
+	return refusals(x.events) + refusals(x.all.counted()) - x.before
 }
 
-func refusals(folder int, file string) int {
-	fd, err := unix.Openat(folder, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// eventsFile is where the kernel counts refusals.
+const eventsFile = "pids.events"
+
+// counted is the file with the count of the parent, or nil.
+func (g *groups) counted() *os.File {
+	g.opening.Do(func() {
+		if fd, err := unix.Openat(int(g.folder.Fd()), eventsFile, unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			g.events = os.NewFile(uintptr(fd), eventsFile)
+		}
+	})
+	return g.events
+}
+
+func refusals(events *os.File) int {
+	if events == nil {
+		return 0
+	}
+	var text [64]byte
+	n, err := quick.ReadStart(events.Fd(), text[:])
 	if err != nil {
 		return 0
 	}
-	defer func() { _ = unix.Close(fd) }()
-	text := make([]byte, 64)
-	n, _ := unix.Read(fd, text)
-	var hits int
-	_, _ = fmt.Sscanf(string(text[:max(n, 0)]), "max %d", &hits)
+	count, ok := strings.CutPrefix(strings.TrimSpace(string(text[:n])), "max ")
+	hits, err := strconv.Atoi(count)
+	if !ok || err != nil {
+		return 0
+	}
 	return hits
 }
 
 // remove gives the group back. A group whose processes are not reaped yet
 // stays, empty, until the sandbox ends: it costs a folder.
 func (x *group) remove() {
-	for _, f := range []*os.File{x.procs, x.tasks} {
+	x.mu.Lock()
+	for _, f := range []*os.File{x.procs, x.tasks, x.events} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
+	x.events = nil
+	x.mu.Unlock()
 	for range 50 {
 		err := unix.Unlinkat(int(x.folder.Fd()), x.name, unix.AT_REMOVEDIR)
 		if err != unix.EBUSY {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -24,18 +24,21 @@ const (
 // A Guest is the agent's state. Its methods may be called from many
 // goroutines.
 type Guest struct {
-	config   agent.Config
+	config   boot.Config
 	out      *ring
 	children *children
 	groups   *groups
 	null     *os.File
 	files    *transfers
+	rooms    []room
 	visits   bool // nobody outside sees how processes end
 
 	mu          sync.Mutex
+	code        chan codeRun          // to the goroutine that runs code; nil until there was some
 	executions  map[string]*execution // running, or with an end that is not acknowledged
 	known       []string              // the newest ids that are over
 	interpreter *interpreter          // nil until code is run
+	early       *early                // an interpreter that waits for the first code; nil when there is none
 	busy        *execution            // what the interpreter runs
 }
 
@@ -47,14 +50,14 @@ var (
 	errUnknown = errors.New("no such execution, or no stdin")
 )
 
-func newGuest(c agent.Config, joins []*os.File, folder *os.File) (*Guest, error) {
+func newGuest(c boot.Config, joins []*os.File, folder *os.File) (*Guest, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	g := &Guest{
 		config: c, out: newRing(c.RingBytes), children: newChildren(c.JoinMode, joins),
-		groups: &groups{folder: folder}, null: null, executions: map[string]*execution{},
+		groups: &groups{folder: folder}, null: null, rooms: openRooms(), executions: map[string]*execution{},
 	}
 	g.files = newTransfers(g.children, g.groups, null)
 	return g, nil
@@ -70,7 +73,7 @@ func (g *Guest) start(r *wire.StartRequest) error {
 		return err
 	}
 	if len(r.GetArgv()) == 0 {
-		go g.runCode(x, r)
+		g.codeRuns() <- codeRun{x, r} // nothing else runs there, so it is taken at once
 		return nil
 	}
 	if err := g.runCommand(x, r); err != nil {
@@ -95,7 +98,7 @@ func (g *Guest) admit(r *wire.StartRequest) (*execution, error) {
 	case code && g.busy != nil:
 		return nil, errBusy
 	}
-	x := newExecution(r, g.out)
+	x := newExecution(r, g.out, g.rooms)
 	if g.visits {
 		x.killsBefore = memoryKills()
 	}
@@ -131,6 +134,29 @@ func (g *Guest) acknowledged(id string) {
 	}
 }
 
+// A codeRun is code that is to be run.
+type codeRun struct {
+	x *execution
+	r *wire.StartRequest
+}
+
+// codeRuns leads to the one goroutine that runs code, for as long as the agent
+// lives. A new one for each would have to grow its stack each time.
+func (g *Guest) codeRuns() chan<- codeRun {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.code == nil {
+		runs := make(chan codeRun, 1)
+		g.code = runs
+		go func() {
+			for run := range runs {
+				g.runCode(run.x, run.r)
+			}
+		}()
+	}
+	return g.code
+}
+
 // runCode runs code in the interpreter, which is started when there is none.
 func (g *Guest) runCode(x *execution, r *wire.StartRequest) {
 	exit := g.execute(x, r)
@@ -146,10 +172,13 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	if lostBefore {
 		k.close()
 		k = nil
+	} else if k == nil {
+		k = g.takeEarly(r)
+		g.interpreter = k
 	}
 	if k == nil {
 		var err error
-		if k, err = g.startInterpreter(x, r.GetDeadline(), r.GetDir()); err != nil {
+		if k, err = g.startInterpreter(x, r); err != nil {
 			return g.noInterpreter(k, err)
 		}
 		g.interpreter = k

@@ -3,7 +3,9 @@
 package guest
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -34,6 +37,7 @@ type interpreter struct {
 	ending  ending        // set before gone is closed, as is refused
 	refused int           // times that a process of its group could not be started
 	runs    int
+	marked  bool // its environment lacks the mark of its group, as nobody started it with one
 
 	between budget // of output between two runs
 
@@ -60,14 +64,18 @@ func (b *budget) take(n int) int {
 var errNotReady = errors.New("the interpreter did not start")
 
 // startInterpreter starts a new one for a first run, whose deadline holds
-// already, and waits until it is ready. It begins in the run's directory.
-func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (*interpreter, error) {
-	k := &interpreter{gone: make(chan struct{}), current: first}
+// already, and waits until it is ready. It begins in the run's directory, with
+// its variables. Without a run it is started early.
+func (g *Guest) startInterpreter(first *execution, r *wire.StartRequest) (*interpreter, error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
 	}
-	k.file, k.conn = ours, kernel.NewConn(ours, g.config.Kernel.Language)
+	k, err := g.newInterpreter(ours)
+	if err != nil {
+		return nil, errors.Join(err, ours.Close(), theirs.Close())
+	}
+	k.current = first
 	files := []*os.File{g.null, nil, nil, theirs}
 	defer func() {
 		for _, f := range files[1:] {
@@ -76,7 +84,7 @@ func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (
 			}
 		}
 	}()
-	for i, stream := range []wire.Stream{wire.Stream_STDOUT, wire.Stream_STDERR} {
+	for i, stream := range streams {
 		t, theirs, err := openTap(func(data []byte) { k.write(g.out, stream, data) })
 		if err != nil {
 			k.close()
@@ -87,8 +95,8 @@ func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (
 	argv, env := kernel.Command(g.config.Kernel.Language, g.config.Kernel.Interpreter, g.config.Kernel.Driver)
 	k.group = g.groups.make()
 	k.pid, k.ended, err = g.children.start(program{
-		path: argv[0], argv: argv, env: append(append([]string{}, env...), g.config.Env...),
-		dir: workDir(dir), files: files, group: k.group,
+		path: argv[0], argv: argv, env: environment(env, g.config.Env, r.GetEnv()),
+		dir: workDir(r.GetDir()), files: files, group: k.group,
 	})
 	if err != nil {
 		k.group.end()
@@ -96,10 +104,32 @@ func (g *Guest) startInterpreter(first *execution, deadline int64, dir string) (
 		return nil, err
 	}
 	go k.watch()
-	k.arm(first, deadline)
+	if first != nil {
+		k.arm(first, r.GetDeadline())
+	}
 	_ = theirs.Close() // now, so that its end is seen here
 	files[3] = nil
 	return k, k.awaitReady()
+}
+
+// streams are those of an interpreter's taps.
+var streams = [2]wire.Stream{wire.Stream_STDOUT, wire.Stream_STDERR} //nolint:gochecknoglobals // a table
+
+// newInterpreter speaks over our end of a control channel, of which some words may
+// have been read already.
+func (g *Guest) newInterpreter(control *os.File, heard ...byte) (*interpreter, error) {
+	fast, err := quick.NewFile(control)
+	if err != nil {
+		return nil, err
+	}
+	var rw io.ReadWriter = fast
+	if len(heard) > 0 {
+		rw = struct {
+			io.Reader
+			io.Writer
+		}{io.MultiReader(bytes.NewReader(heard), fast), fast}
+	}
+	return &interpreter{gone: make(chan struct{}), file: control, conn: kernel.NewConn(rw, g.config.Kernel.Language)}, nil
 }
 
 // watch notes the end of the process, and ends what it left behind.

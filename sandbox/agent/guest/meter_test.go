@@ -30,7 +30,7 @@ func fakeGroup(t *testing.T, files map[string]string) (*group, func(name, text s
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = folder.Close() })
-	return &group{name: "x1", folder: folder}, write
+	return &group{name: "x1", all: &groups{folder: folder}, folder: folder}, write
 }
 
 // Where the kernel counts for each group, its count is taken.

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // chunk is the most that one frame of output carries.
@@ -39,9 +42,14 @@ func openTap(sink func([]byte)) (*tap, *os.File, error) {
 	if err := unix.SetNonblock(p[0], true); err != nil {
 		return nil, nil, err
 	}
-	t := &tap{file: os.NewFile(uintptr(p[0]), "out"), sink: sink, done: make(chan struct{})}
+	return tapFile(os.NewFile(uintptr(p[0]), "out"), sink), os.NewFile(uintptr(p[1]), "in"), nil
+}
+
+// tapFile taps the reading end of a pipe, which does not block.
+func tapFile(f *os.File, sink func([]byte)) *tap {
+	t := &tap{file: f, sink: sink, done: make(chan struct{})}
 	go t.run()
-	return t, os.NewFile(uintptr(p[1]), "in"), nil
+	return t
 }
 
 func (t *tap) run() {
@@ -71,20 +79,16 @@ func (t *tap) once(fd, limit int) (n int, again bool) {
 	defer buffers.Put(buf)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for {
-		n, err := unix.Read(fd, buf[:min(limit, chunk)])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return 0, true
-		case err != nil:
-			return 0, false
-		case n > 0:
-			t.sink(buf[:n])
-		}
-		return n, false
+	n, err := quick.Read(uintptr(fd), buf[:min(limit, chunk)])
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return 0, true
+	case err != nil:
+		return 0, false
+	case n > 0:
+		t.sink(buf[:n])
 	}
+	return n, false
 }
 
 // drain hands on what is in the pipe now. It does not wait for what a process
@@ -95,7 +99,7 @@ func (t *tap) drain() {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		left, err := quick.Waiting(fd)
 		for err == nil && left > 0 {
 			n, again := t.once(int(fd), left)
 			if again || n <= 0 {

@@ -20,12 +20,12 @@ type ring struct {
 	last   uint64 // number of the newest frame
 	size   int    // bytes of the frames kept
 	limit  int
-	added  chan struct{} // closed and replaced when a frame comes
-	freed  chan struct{} // closed and replaced when frames go
+	added  chan struct{} // closed when a frame comes; nil when nobody waits for one
+	freed  chan struct{} // closed when frames go; nil when nobody waits for that
 }
 
 func newRing(limit int) *ring {
-	return &ring{limit: limit, added: make(chan struct{}), freed: make(chan struct{})}
+	return &ring{limit: limit}
 }
 
 // push appends f, waiting until there is room. A frame larger than the ring
@@ -39,7 +39,7 @@ func (r *ring) push(f *wire.Frame) {
 			r.mu.Unlock()
 			return
 		}
-		freed := r.freed
+		freed := await(&r.freed)
 		r.mu.Unlock()
 		<-freed
 	}
@@ -58,42 +58,79 @@ func (r *ring) append(f *wire.Frame, n int) {
 	f.Seq = r.last
 	r.frames = append(r.frames, f)
 	r.size += n
-	close(r.added)
-	r.added = make(chan struct{})
+	tell(&r.added)
 }
 
-// read forgets the frames up to after, and returns those that follow: at most
-// max bytes, but always one. It waits for the first until wait is over. gone
-// is called for each execution whose end is forgotten.
-func (r *ring) read(ctx context.Context, after uint64, limit int, wait time.Duration, gone func(id string)) []*wire.Frame {
+// await returns what is closed when something changes. It and tell are called
+// with the mutex held.
+func await(change *chan struct{}) <-chan struct{} {
+	if *change == nil {
+		*change = make(chan struct{})
+	}
+	return *change
+}
+
+// tell wakes who waits for a change.
+func tell(change *chan struct{}) {
+	if *change != nil {
+		close(*change)
+		*change = nil
+	}
+}
+
+// read returns the frames behind the one of a number: at most limit bytes, but
+// always one. It waits for the first until wait is over, and from then on as long
+// as settle for the end of an execution.
+func (r *ring) read(ctx context.Context, from uint64, limit int, wait, settle time.Duration) []*wire.Frame {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	r.forget(after, gone)
-	for {
-		r.mu.Lock()
-		out := r.take(limit)
-		added := r.added
-		r.mu.Unlock()
-		if len(out) > 0 {
+	for settling := false; ; {
+		out, added := r.ready(from, limit, settle > 0)
+		if added == nil {
 			return out
+		}
+		if len(out) > 0 && !settling {
+			settling = true
+			timer.Reset(settle)
 		}
 		select {
 		case <-added:
 		case <-timer.C:
-			return nil
+			return out
 		case <-ctx.Done():
-			return nil
+			return out
 		}
 	}
 }
 
+// ready returns what there is to read, and what to wait for: nil when there is
+// something and, with settles, an end among it or more than was asked for.
+func (r *ring) ready(from uint64, limit int, settles bool) (out []*wire.Frame, added <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out, more := r.take(from, limit)
+	if len(out) > 0 && (!settles || more || hasEnd(out)) {
+		return out, nil
+	}
+	return out, await(&r.added)
+}
+
+// hasEnd tells whether an execution has ended with one of the frames.
+func hasEnd(frames []*wire.Frame) bool {
+	return slices.ContainsFunc(frames, func(f *wire.Frame) bool { return f.GetExit() != nil })
+}
+
 // forget drops what is acknowledged. A cursor beyond the newest frame means
-// the newest.
+// the newest. gone is called for each execution whose end is forgotten.
 func (r *ring) forget(after uint64, gone func(id string)) {
 	r.mu.Lock()
 	n := 0
 	for n < len(r.frames) && r.frames[n].GetSeq() <= after {
 		n++
+	}
+	if n == 0 {
+		r.mu.Unlock()
+		return
 	}
 	dropped := r.frames[:n]
 	rest := make([]*wire.Frame, len(r.frames)-n)
@@ -101,11 +138,8 @@ func (r *ring) forget(after uint64, gone func(id string)) {
 	for _, f := range dropped {
 		r.size -= frameSize(f)
 	}
-	if n > 0 {
-		r.frames = rest
-		close(r.freed)
-		r.freed = make(chan struct{})
-	}
+	r.frames = rest
+	tell(&r.freed)
 	r.mu.Unlock()
 	for _, f := range dropped {
 		if f.GetExit() != nil {
@@ -114,15 +148,20 @@ func (r *ring) forget(after uint64, gone func(id string)) {
 	}
 }
 
-func (r *ring) take(limit int) []*wire.Frame {
+// take returns some frames behind the one of a number, and whether there are more.
+func (r *ring) take(from uint64, limit int) (out []*wire.Frame, more bool) {
+	frames := r.frames
+	for len(frames) > 0 && frames[0].GetSeq() <= from {
+		frames = frames[1:]
+	}
 	size := 0
-	for i, f := range r.frames {
+	for i, f := range frames {
 		size += frameSize(f)
 		if i > 0 && size > limit {
-			return r.frames[:i:i]
+			return frames[:i:i], true
 		}
 	}
-	return slices.Clip(r.frames)
+	return slices.Clip(frames), false
 }
 
 // frameSize is what a frame counts: its payload and a little for the rest.

@@ -9,15 +9,33 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
-// whatIsFull says where no more can be written, and how much may be; "" while
-// there is room. /work and /tmp are one file system.
-func whatIsFull() string {
+// A room is where a sandbox may write.
+type room struct {
+	fd    uintptr
+	names string
+}
+
+// openRooms opens them. /work and /tmp are one file system.
+func openRooms() []room {
+	var rooms []room
 	for _, place := range []struct{ path, names string }{{"/work", "/work and /tmp"}, {"/dev/shm", "/dev/shm"}} {
-		var st unix.Statfs_t
-		if err := unix.Statfs(place.path, &st); err != nil {
+		if fd, err := unix.Open(place.path, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
+			rooms = append(rooms, room{uintptr(fd), place.names})
+		}
+	}
+	return rooms
+}
+
+// whatIsFull says where no more can be written, and how much may be; "" while
+// there is room.
+func whatIsFull(rooms []room) string {
+	for _, place := range rooms {
+		st, err := quick.Statfs(place.fd)
+		if err != nil {
 			continue
 		}
 		switch {
@@ -44,7 +62,7 @@ func (x *execution) blameDisk(exit *wire.Exit, complained bool) {
 	if exit.GetCode() == 0 || !untold || x.fullBefore && !complained {
 		return
 	}
-	if what := whatIsFull(); what != "" {
+	if what := whatIsFull(x.rooms); what != "" {
 		exit.Cause = string(sandbox.CauseDisk)
 		exit.Evidence = together(what, exit.GetEvidence())
 	}

@@ -15,22 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
 // greetLimit is how long a new connection may take to show the secret.
 const greetLimit = 10 * time.Second
 
-// Run is the agent's second stage: it serves until its daemon has stayed away
+// Run is PID 1 behind the walls: it serves until its daemon has stayed away
 // for the grace. It returns only with the reason for which it ended; the end
 // of PID 1 is the end of the sandbox.
-func Run(ctx context.Context, c agent.Config) error {
+func Run(ctx context.Context, c boot.Config) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err // exec has set it back; without it the tenant could trace us
 	}
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(40 << 20)
-	joins, folder := inherited(c)
+	joins, folder, forked := inherited(c)
 	g, err := newGuest(c, joins, folder)
 	if err != nil {
 		return err
@@ -39,12 +41,13 @@ func Run(ctx context.Context, c agent.Config) error {
 		return err
 	}
 	go g.reapChildren()
+	g.startEarly(forked)
 	return g.serve(ctx)
 }
 
 // inherited names the descriptors that the daemon passed.
-func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
-	fd := uintptr(agent.FirstFD)
+func inherited(c boot.Config) (joins []*os.File, folder *os.File, forked []*os.File) {
+	fd := uintptr(boot.FirstFD)
 	for range c.JoinFiles {
 		joins = append(joins, os.NewFile(fd, "join"))
 		fd++
@@ -53,10 +56,16 @@ func inherited(c agent.Config) (joins []*os.File, folder *os.File) {
 		folder = os.NewFile(fd, "work")
 		fd++
 	}
-	for f := uintptr(agent.SocketFD); f < fd; f++ {
+	if c.Forked {
+		for range boot.KernelFiles {
+			forked = append(forked, os.NewFile(fd, "kernel")) // in the poller, since the daemon made them so
+			fd++
+		}
+	}
+	for f := uintptr(boot.SocketFD); f < fd; f++ {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
-	return joins, folder
+	return joins, folder, forked
 }
 
 func (g *Guest) serve(ctx context.Context) error {
@@ -70,8 +79,8 @@ func (g *Guest) serve(ctx context.Context) error {
 		return err
 	}
 	wire.RegisterAgentService(server, service{g})
-	ready := os.NewFile(agent.ReadyFD, "ready")
-	if _, err := ready.WriteString(agent.ReadyWord); err != nil {
+	ready := os.NewFile(boot.ReadyFD, "ready")
+	if _, err := ready.WriteString(boot.ReadyWord); err != nil {
 		return err
 	}
 	_ = ready.Close()
@@ -88,10 +97,10 @@ func (g *Guest) serve(ctx context.Context) error {
 // listen makes the daemon's bound socket a listening one. We do it, not the
 // daemon, so that SO_PEERCRED at the other end names us.
 func listen() (net.Listener, error) {
-	if err := unix.Listen(agent.SocketFD, 8); err != nil {
+	if err := unix.Listen(boot.SocketFD, 8); err != nil {
 		return nil, err
 	}
-	f := os.NewFile(agent.SocketFD, "socket")
+	f := os.NewFile(boot.SocketFD, "socket")
 	defer func() { _ = f.Close() }() // FileListener has its own copy
 	return net.FileListener(f)
 }
@@ -135,11 +144,15 @@ func (w *watched) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	fast, err := quick.NewConn(conn.(*net.UnixConn)) //nolint:errcheck,forcetypeassert // the listener is of a unix socket
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns++
 	w.timer.Stop()
-	return &counted{Conn: conn, watched: w}, nil
+	return &counted{Conn: fast, watched: w}, nil
 }
 
 type counted struct {

@@ -29,22 +29,41 @@ func (s service) Hello(context.Context, *wire.HelloRequest) (*wire.HelloReply, e
 }
 
 func (s service) Start(_ context.Context, r *wire.StartRequest) (*wire.StartReply, error) {
-	err := s.guest.start(r)
+	if err := refusal(s.guest.start(r)); err != nil {
+		return nil, err
+	}
+	return &wire.StartReply{}, nil
+}
+
+// refusal is why an execution was not started, as ttrpc has it.
+func refusal(err error) error {
 	switch {
 	case err == nil:
-		return &wire.StartReply{}, nil
+		return nil
 	case errors.Is(err, errBusy), errors.Is(err, errTooMany):
-		return nil, status.Error(codes.ResourceExhausted, err.Error())
+		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, errEmpty):
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	return nil, status.Error(codes.Internal, err.Error())
+	return status.Error(codes.Internal, err.Error())
+}
+
+func (s service) Begin(ctx context.Context, r *wire.BeginRequest) (*wire.ReadOutputReply, error) {
+	if err := refusal(s.guest.start(r.GetStart())); err != nil {
+		return nil, err
+	}
+	settle := min(time.Duration(r.GetSettleUs())*time.Microsecond, maxWait)
+	return s.read(ctx, r.GetRead(), r.GetFrom(), settle), nil
 }
 
 func (s service) ReadOutput(ctx context.Context, r *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
+	return s.read(ctx, r, r.GetAfter(), 0), nil
+}
+
+func (s service) read(ctx context.Context, r *wire.ReadOutputRequest, from uint64, settle time.Duration) *wire.ReadOutputReply {
+	s.guest.out.forget(r.GetAfter(), s.guest.acknowledged)
 	limit := min(int(r.GetMaxBytes()), maxRead)
-	frames := s.guest.out.read(ctx, r.GetAfter(), limit, waitOf(r.GetWaitMs()), s.guest.acknowledged)
-	return &wire.ReadOutputReply{Frames: frames}, nil
+	return &wire.ReadOutputReply{Frames: s.guest.out.read(ctx, from, limit, waitOf(r.GetWaitMs()), settle)}
 }
 
 func (s service) Signal(_ context.Context, r *wire.SignalRequest) (*wire.SignalReply, error) {

@@ -22,11 +22,18 @@ func (g *Guest) reapChildren() {
 	}
 }
 
-// endure has the agent live through every signal: a Go program dies of most of
-// them, and the tenant may send any.
+// deadly are the signals of which a Go program dies that has not asked for them. It
+// handles the others and goes on, or leaves them to the kernel of the host, which
+// spares PID 1. To ask for each of them would take longer than the rest of a start.
+var deadly = []os.Signal{ //nolint:gochecknoglobals // a table
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGABRT, syscall.SIGBUS,
+	syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGTERM, syscall.SIGSTKFLT, syscall.SIGSYS,
+}
+
+// endure has the agent live through every signal: the tenant may send any.
 func endure() error {
 	flood := make(chan os.Signal, 1) // never read: what comes is dropped
-	signal.Notify(flood)
+	signal.Notify(flood, deadly...)
 	for _, s := range []syscall.Signal{32, 34} { // Notify leaves them to a C library, which is not here
 		if err := ignore(s); err != nil {
 			return err

@@ -24,6 +24,7 @@ import (
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
@@ -58,7 +59,7 @@ func Visit(ctx context.Context, dir, visit string, environ []string) error {
 	_ = ready.SetReadDeadline(time.Now().Add(startLimit))
 	const long = 4096
 	word, err := io.ReadAll(io.LimitReader(ready, long))
-	if string(word) == agent.ReadyWord {
+	if string(word) == boot.ReadyWord {
 		return nil
 	}
 	return errors.Join(fmt.Errorf("the agent did not get ready: %s", bytes.TrimSpace(word)), err)
@@ -76,7 +77,7 @@ func Serve(ctx context.Context, dir, visit string, environ []string) error {
 		_, _ = io.WriteString(ready, err.Error())
 		return err
 	}
-	if _, err := ready.WriteString(agent.ReadyWord); err != nil {
+	if _, err := ready.WriteString(boot.ReadyWord); err != nil {
 		return err
 	}
 	_ = ready.Close()
@@ -122,22 +123,22 @@ func prepareVisit(ctx context.Context, dir, visit string, environ []string) (net
 
 // visitConfig makes do with what the sandbox has: its interpreter, its
 // environment, and a driver of ours in the directory.
-func visitConfig(dir string, v agent.Visit, environ []string) (agent.Config, error) {
+func visitConfig(dir string, v agent.Visit, environ []string) (boot.Config, error) {
 	name, source, ok := kernel.Driver(v.Language)
 	if !ok {
-		return agent.Config{}, fmt.Errorf("there is no kernel for %q", v.Language)
+		return boot.Config{}, fmt.Errorf("there is no kernel for %q", v.Language)
 	}
 	driver := filepath.Join(dir, name)
 	if err := os.WriteFile(driver, source, 0o600); err != nil {
-		return agent.Config{}, err
+		return boot.Config{}, err
 	}
 	interpreter, err := findInterpreter(v.Language)
 	if err != nil {
-		return agent.Config{}, err
+		return boot.Config{}, err
 	}
-	return agent.Config{
+	return boot.Config{
 		Env: append(withoutMark(environ), v.Env...), RingBytes: v.RingBytes,
-		Kernel: agent.Kernel{Language: v.Language, Interpreter: interpreter, Driver: driver},
+		Kernel: boot.Kernel{Language: v.Language, Interpreter: interpreter, Driver: driver},
 	}, nil
 }
 

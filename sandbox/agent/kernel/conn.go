@@ -24,6 +24,7 @@ const (
 	maxName    = 256      // of Done.Failure.Name, of an id, of a version
 	maxMIME    = 128
 	maxLine    = 1024 // of a line from a kernel that speaks lines
+	small      = 1024 // of a frame whose room may be made before it has come
 )
 
 // A Message is what a kernel says. Exactly one field is set.
@@ -81,6 +82,10 @@ func (c *Conn) SendRun(id, code string) error {
 	if err != nil {
 		return err
 	}
+	return c.send(frame)
+}
+
+func (c *Conn) send(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.w.Write(frame); err != nil {
@@ -93,18 +98,35 @@ func (c *Conn) encode(id, code string) ([]byte, error) {
 	if c.lines {
 		return encodeLine(id, code)
 	}
-	type run struct {
-		ID   string `json:"id"`
-		Code string `json:"code"`
-	}
-	body, err := json.Marshal(map[string]run{"run": {id, code}})
+	word, err := json.Marshal(id)
 	if err != nil {
-		return nil, &sandbox.Error{Op: "run", Kind: sandbox.Invalid, Detail: "the code cannot be encoded", Err: err}
+		return nil, unencoded(err)
 	}
+	text, err := json.Marshal(code)
+	if err != nil {
+		return nil, unencoded(err)
+	}
+	const before, between, behind = `{"run":{"id":`, `,"code":`, `}}`
+	size := len(before) + len(word) + len(between) + len(text) + len(behind)
+	if size > MaxRun {
+		return nil, tooLarge()
+	}
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+size), uint32(size))
+	frame = append(append(frame, before...), word...)
+	frame = append(append(frame, between...), text...)
+	return append(frame, behind...), nil
+}
+
+// frameOf puts its length before a body.
+func frameOf(body []byte) ([]byte, error) {
 	if len(body) > MaxRun {
 		return nil, tooLarge()
 	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...), nil
+	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body))), body...), nil
+}
+
+func unencoded(err error) error {
+	return &sandbox.Error{Op: "run", Kind: sandbox.Invalid, Detail: "the code cannot be encoded", Err: err}
 }
 
 // encodeLine counts bytes instead of ending the code with a character: a shell
@@ -152,6 +174,13 @@ func (c *Conn) next() (Message, error) {
 	size := binary.BigEndian.Uint32(head[:])
 	if size > MaxMessage {
 		return Message{}, fmt.Errorf("a frame of %d bytes", size)
+	}
+	if size <= small {
+		body := make([]byte, size)
+		if _, err := io.ReadFull(c.r, body); err != nil {
+			return Message{}, fmt.Errorf("in a frame: %w", notEOF(err))
+		}
+		return decode(body)
 	}
 	// The buffer grows with what comes, not with what is promised.
 	var body bytes.Buffer

@@ -10,6 +10,9 @@ import (
 //go:embed python.py
 var pythonDriver []byte
 
+//go:embed zygote.py
+var pythonZygote []byte
+
 //go:embed node.cjs
 var nodeDriver []byte
 
@@ -34,6 +37,16 @@ func Driver(lang sandbox.Language) (name string, source []byte, ok bool) {
 		return "bash.sh", slices.Clone(bashDriver), true
 	}
 	return "", nil, false
+}
+
+// Zygote returns the program that forks kernels of a language instead of starting
+// them, as Driver does, beside whose file it is to lie. ok is false for a language
+// that cannot be forked.
+func Zygote(lang sandbox.Language) (name string, source []byte, ok bool) {
+	if lang != sandbox.Python {
+		return "", nil, false
+	}
+	return "zygote.py", slices.Clone(pythonZygote), true
 }
 
 // withAcorn puts the parser in front of the driver, since a driver is one file:

@@ -614,6 +614,22 @@ function send(message) {
   control.write(Buffer.concat([head, body]));
 }
 
+// take has this process take on a session's directory and variables.
+function take(settings) {
+  const [directory, ...pairs] = settings.split('\0');
+  let ok = true;
+  try {
+    for (const pair of pairs) {
+      const at = pair.indexOf('=');
+      process.env[pair.slice(0, at)] = pair.slice(at + 1);
+    }
+    if (directory) process.chdir(directory);
+  } catch {
+    ok = false;
+  }
+  send({ done: { id: 'bind', ok } });
+}
+
 let parts = [];
 let size = 0;
 control.on('data', (data) => {
@@ -627,8 +643,9 @@ control.on('data', (data) => {
     const all = Buffer.concat(parts);
     parts = [all.subarray(wanted)];
     size -= wanted;
-    const { run } = JSON.parse(all.toString('utf8', 4, wanted));
-    perform(run.id, run.code);
+    const { run, bind } = JSON.parse(all.toString('utf8', 4, wanted));
+    if (run) perform(run.id, run.code);
+    else take(bind);
   }
 });
 

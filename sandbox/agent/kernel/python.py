@@ -1,10 +1,10 @@
 """The Python kernel: runs cells of code for the agent, and keeps their state.
 
 The agent starts this file with its end of a socket as descriptor 3, and speaks
-frames over it: four bytes of length, big-endian, then JSON. A zygote imports
-it instead, calls prepare() once, and serve(descriptor) in each child that it
-forks. Python 3.9 or later. Imports stay few, as each session pays for them in
-time and memory: json, signal and linecache would cost more than a megabyte.
+frames over it: four bytes of length, big-endian, then JSON. A zygote imports it
+and calls prepare() once, and serve() in each child that it forks. Python 3.9 or
+later. Imports stay few, as each session that is not forked pays for them in time
+and memory: json, signal and linecache would cost more than a megabyte.
 """
 
 import _ast
@@ -65,7 +65,10 @@ class _Control:
             self.descriptor = -1
 
     def receive(self):
-        """Return the id and the code of the next run, or None at the end."""
+        """Return the id and the code of the next run, or None at the end.
+
+        Without an id it is what a session has that took this kernel later.
+        """
         head = self._read(4)
         if head is None:
             return None
@@ -99,8 +102,25 @@ class _Control:
                 data = data[os.write(self.descriptor, data) :]
 
 
+class _Nowhere:
+    """The control of a kernel that serves nobody yet."""
+
+    descriptor = -1
+
+    def __bool__(self):
+        return False
+
+    def close(self):
+        pass
+
+    def send(self, message):
+        _encode(message)
+
+
 def _decode(text):
-    """Read {"run":{"id":"…","code":"…"}}, always written in that order."""
+    """Read {"run":{"id":"…","code":"…"}}, always written in that order, or {"bind":"…"}."""
+    if text.startswith('{"bind":"'):
+        return None, scanstring(text, len('{"bind":"'), False)[0]
     identity, at = scanstring(text, len('{"run":{"id":"'), False)
     code, _ = scanstring(text, at + len(',"code":"'), False)
     return identity, code
@@ -172,9 +192,8 @@ def _move_away(descriptor):
 class Kernel:
     """One conversation with the agent, and the user's state."""
 
-    def __init__(self, control):
-        self.control = control
-        self.process = os.getpid()
+    def __init__(self):
+        self.attach(_Nowhere())
         self.main = types.ModuleType("__main__")
         self.names = self.main.__dict__
         self.names["__builtins__"] = builtins
@@ -187,6 +206,16 @@ class Kernel:
         self.loop = None
         self.displayed = set()  # figures that this cell has displayed itself
         self.quiet = False  # the warning of plt.show() is filtered
+        self.flush_c = None  # fflush, once C code can have printed
+
+    def attach(self, control):
+        """Serve there, in this process."""
+        self.control = control
+        self.process = os.getpid()
+
+    def hang_up(self):
+        """Leave the agent to the process that this one was forked from."""
+        self.control.close()
 
     # The frames of guarded and send are what _on_interrupt looks for.
 
@@ -244,7 +273,7 @@ class Kernel:
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)
         _signal.signal(_signal.SIGINT, self.on_interrupt)
-        os.register_at_fork(after_in_child=self.control.close)
+        os.register_at_fork(after_in_child=self.hang_up)
 
     def serve(self):
         self.send({"ready": {"version": sys.version.split()[0]}})
@@ -256,8 +285,25 @@ class Kernel:
             message = self.control.receive()
             if message is None:
                 break
-            self.run(*message)
+            if message[0] is None:
+                self.bind(message[1])
+            else:
+                self.run(*message)
         self.attempt(self.flush)
+
+    def bind(self, settings):
+        """Take on a session's directory and variables."""
+        directory, *pairs = settings.split("\0")
+        done = {"id": "bind", "ok": True}
+        try:
+            for pair in pairs:
+                name, _, value = pair.partition("=")
+                os.environ[name] = value
+            if directory:
+                os.chdir(directory)
+        except (OSError, ValueError):
+            done["ok"] = False
+        self.send({"done": done})
 
     def idle(self):
         """Let the user's asyncio tasks go on until the agent speaks."""
@@ -463,8 +509,32 @@ class Kernel:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass
-        if "ctypes" in sys.modules:  # C code may have printed, too
-            sys.modules["ctypes"].CDLL(None).fflush(None)
+        if self.flush_c is None and "ctypes" in sys.modules:
+            self.flush_c = sys.modules["ctypes"].CDLL(None).fflush
+        if self.flush_c is not None:  # C code may have printed, too
+            self.flush_c(None)
+
+    # Before there is a session.
+
+    def rehearse(self):
+        """Run cells, and leave nothing of them but memory that was touched.
+
+        What forks then shares those pages, and a first cell of a session costs
+        what a later one does: half the memory of a kernel, and of its start.
+        """
+        import linecache
+
+        names = dict(self.names)
+        for _ in range(10):  # so that the interpreter sees what it runs often
+            for source in _REHEARSAL:
+                self.run("0", source)
+        for name in self.sources.lines:
+            linecache.cache.pop(name, None)
+        self.sources.lines.clear()
+        self.sources.size = self.cells = self.flags = 0
+        self.names.clear()
+        self.names.update(names)
+        del builtins._
 
     # Rich results.
 
@@ -529,6 +599,14 @@ class Kernel:
         warnings.filterwarnings("ignore", message=".*non-interactive.*cannot be shown")
         self.quiet = True
 
+
+_REHEARSAL = (
+    "1 + 1",
+    "x = [n * 2 for n in range(3)]\nprint(x, len('text'), {'a': 1.5})",
+    "import math, os\nclass C:\n    def f(self, n=1):\n        return str(n) + 'é'\nC().f(2)",
+    "try:\n    {}['key']\nexcept KeyError as error:\n    text = f'{error!r:>20}'\nfor n in range(9):\n    n += 1",
+    "1 / 0",
+)
 
 _GUARDED = Kernel.guarded.__code__
 _SEND = Kernel.send.__code__
@@ -624,21 +702,19 @@ def _representations(value):
 
 
 def prepare():
-    """Load what cells will need, in a zygote, before it forks."""
-    import asyncio
-    import binascii
-    import linecache
-    import select
-    import traceback
-    import warnings
-
-    return asyncio, binascii, linecache, select, traceback, warnings
-
-
-def serve(descriptor):
-    """Serve the agent on a descriptor until it hangs up."""
-    kernel = Kernel(_Control(descriptor))
+    """Return a kernel that has run cells, to be served in what is forked."""
+    kernel = Kernel()
     kernel.install()
+    kernel.rehearse()
+    return kernel
+
+
+def serve(descriptor, kernel=None):
+    """Serve the agent on a descriptor until it hangs up."""
+    if kernel is None:
+        kernel = Kernel()
+        kernel.install()
+    kernel.attach(_Control(descriptor))
     status = 1
     try:
         kernel.serve()

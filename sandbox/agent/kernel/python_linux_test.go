@@ -376,9 +376,9 @@ import importlib.util, os, sys
 spec = importlib.util.spec_from_file_location("sandwarden_kernel", sys.argv[1])
 kernel = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kernel)
-kernel.prepare()
+prepared = kernel.prepare()
 if os.fork() == 0:
-    kernel.serve(3)
+    kernel.serve(3, prepared)
 os.close(3)
 os.wait()
 `

@@ -9,9 +9,9 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
-// beginMethod is the one call that the protocol has not: a Start, and a
-// ReadOutput that waits for the end. Most executions end soon, and a call costs
-// more than they do.
+// beginMethod is the one call that travels as two requests: those of a Start, and
+// of a ReadOutput that waits for the end. The agents of a version that knows no
+// Begin are asked so too.
 const beginMethod = "Begin"
 
 // between stands between two requests.
@@ -61,8 +61,9 @@ func ended(answer *wire.ReadOutputReply, id string) bool {
 	return false
 }
 
-// Begin makes a Start, and a ReadOutput that waits for the execution's end. It
-// implements [agent.Beginner].
-func (s Service) Begin(ctx context.Context, first *wire.StartRequest, read *wire.ReadOutputRequest) (*wire.ReadOutputReply, error) {
-	return through[wire.ReadOutputReply](ctx, s, beginMethod, milliseconds(read.GetWaitMs()), travelling(first), read)
+// Begin implements [wire.AgentService]. It waits for the execution's end: to read
+// again costs more than to wait.
+func (s Service) Begin(ctx context.Context, r *wire.BeginRequest) (*wire.ReadOutputReply, error) {
+	read := r.GetRead()
+	return through[wire.ReadOutputReply](ctx, s, beginMethod, milliseconds(read.GetWaitMs()), travelling(r.GetStart()), read)
 }

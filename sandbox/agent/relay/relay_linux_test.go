@@ -120,7 +120,7 @@ func calls(s relay.Service, ctx context.Context, data []byte) map[string]func() 
 		"Hello": func() (proto.Message, error) { return s.Hello(ctx, &wire.HelloRequest{}) },
 		"Start": func() (proto.Message, error) { return s.Start(ctx, &wire.StartRequest{Id: "x"}) },
 		"Begin": func() (proto.Message, error) {
-			return s.Begin(ctx, &wire.StartRequest{Id: "x", Stdin: true}, &wire.ReadOutputRequest{WaitMs: 5})
+			return s.Begin(ctx, &wire.BeginRequest{Start: &wire.StartRequest{Id: "x", Stdin: true}, Read: &wire.ReadOutputRequest{WaitMs: 5}})
 		},
 		"Signal":        func() (proto.Message, error) { return s.Signal(ctx, &wire.SignalRequest{}) },
 		"ReadOutput":    func() (proto.Message, error) { return s.ReadOutput(ctx, &wire.ReadOutputRequest{WaitMs: 5}) },
@@ -198,7 +198,9 @@ func TestService_DeadlinesAreWhatIsLeft(t *testing.T) {
 func TestService_BeginWaitsForTheEnd(t *testing.T) {
 	e := &echo{looks: 3}
 	s := serve(t, e)
-	answer, err := s.Begin(t.Context(), &wire.StartRequest{Id: "x", Deadline: int64(sandboxtest.Boottime() + time.Hour)}, &wire.ReadOutputRequest{After: 7, WaitMs: 60000})
+	answer, err := s.Begin(t.Context(), &wire.BeginRequest{
+		Start: &wire.StartRequest{Id: "x", Deadline: int64(sandboxtest.Boottime() + time.Hour)}, Read: &wire.ReadOutputRequest{After: 7, WaitMs: 60000},
+	})
 	if frames := answer.GetFrames(); err != nil || len(frames) != 2 || frames[1].GetExit().GetCode() != 3 {
 		t.Errorf("got %v, %v; want the end", answer, err)
 	}

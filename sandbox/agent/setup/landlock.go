@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // landlock lets this thread read everything that the root shows, and write only
@@ -18,19 +18,22 @@ import (
 //
 // The raw calls are used because only this thread passes the exec; a library
 // would change all threads.
-func landlock(volumes []agent.Volume) error {
-	abi, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
+func landlock(volumes []boot.Volume) error {
+	handled := handledRights()
+	if handled == 0 {
 		return nil // see above
 	}
-	handled := rightsOf(int(abi))
 	ruleset := unix.LandlockRulesetAttr{Handled_access_fs: handled}
 	fd, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&ruleset)), 8, 0) //nolint:gosec // a struct of the kernel; the first field alone
 	if errno != 0 {
 		return errno
 	}
 	defer func() { _ = unix.Close(int(fd)) }()
-	for path, rights := range allowed(handled, volumes) {
+	rules := allowed(handled, volumes)
+	for fd := boot.FirstFD; fd < boot.FirstFD+8; fd++ { // the agent's own cgroup folder; nobody else can reach it
+		rules[fmt.Sprintf("/proc/self/fd/%d", fd)] = handled
+	}
+	for path, rights := range rules {
 		if err := allow(int(fd), path, rights); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -39,6 +42,15 @@ func landlock(volumes []agent.Volume) error {
 		return errno
 	}
 	return nil
+}
+
+// handledRights are those that this kernel can withhold; none without Landlock.
+func handledRights() uint64 {
+	abi, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return rightsOf(int(abi))
 }
 
 // rightsOf are the rights that an ABI can handle.
@@ -53,9 +65,8 @@ func rightsOf(abi int) uint64 {
 	return rights
 }
 
-// allowed says what may be done where. The agent's own cgroup folder is named
-// by its descriptor; nobody else can reach it.
-func allowed(handled uint64, volumes []agent.Volume) map[string]uint64 {
+// allowed says what may be done where.
+func allowed(handled uint64, volumes []boot.Volume) map[string]uint64 {
 	const read = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	const write = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	rules := map[string]uint64{
@@ -71,9 +82,6 @@ func allowed(handled uint64, volumes []agent.Volume) map[string]uint64 {
 		if !v.ReadOnly {
 			rules[v.Target] = handled
 		}
-	}
-	for fd := agent.FirstFD; fd < agent.FirstFD+8; fd++ {
-		rules[fmt.Sprintf("/proc/self/fd/%d", fd)] = handled
 	}
 	return rules
 }

@@ -12,13 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // lockDown drops every right, in the one order that works: limits while we may
 // set them, capabilities while we may drop them, Landlock after the mounts,
 // and seccomp last.
-func lockDown(c agent.Config) error {
+func lockDown(c boot.Config) error {
 	steps := []struct {
 		what string
 		do   func() error
@@ -41,16 +41,8 @@ func lockDown(c agent.Config) error {
 	return nil
 }
 
-func setLimits(c agent.Config) error {
-	limits := map[int]uint64{
-		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
-		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
-		unix.RLIMIT_MSGQUEUE: 0, unix.RLIMIT_SIGPENDING: 1024, unix.RLIMIT_RTPRIO: 0, unix.RLIMIT_NICE: 0,
-	}
-	if c.Processes > 0 {
-		limits[unix.RLIMIT_NPROC] = c.Processes
-	}
-	for resource, limit := range limits {
+func setLimits(c boot.Config) error {
+	for resource, limit := range limitsOf(c) {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
 			return err
@@ -61,6 +53,18 @@ func setLimits(c agent.Config) error {
 		}
 	}
 	return nil
+}
+
+func limitsOf(c boot.Config) map[int]uint64 {
+	limits := map[int]uint64{
+		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
+		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
+		unix.RLIMIT_MSGQUEUE: 0, unix.RLIMIT_SIGPENDING: 1024, unix.RLIMIT_RTPRIO: 0, unix.RLIMIT_NICE: 0,
+	}
+	if c.Processes > 0 {
+		limits[unix.RLIMIT_NPROC] = c.Processes
+	}
+	return limits
 }
 
 func dropBoundingSet() error {
@@ -93,7 +97,7 @@ func setSecurebits() error {
 	return unix.Prctl(unix.PR_SET_SECUREBITS, noRoot|keepCapsLock|noAmbient, 0, 0, 0)
 }
 
-func becomeTenant(c agent.Config) error {
+func becomeTenant(c boot.Config) error {
 	// Raw calls: those of package syscall change all threads, and only this one
 	// passes the exec.
 	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // Masks of /proc. What is missing on a kernel needs no mask.
@@ -24,7 +24,7 @@ const guarded = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // mountProc mounts a fresh /proc of this pid namespace and masks what tells of
 // the host or acts on it. The masks' source is checked to be the null device.
-func mountProc(c agent.Config) error {
+func mountProc(c boot.Config) error {
 	proc := filepath.Join(c.Root, "proc")
 	if err := unix.Mount("proc", proc, "proc", guarded, ""); err != nil {
 		return err
@@ -47,7 +47,7 @@ func mountProc(c agent.Config) error {
 }
 
 // lockProc makes read-only what acts on the kernel.
-func lockProc(c agent.Config) error {
+func lockProc(c boot.Config) error {
 	for _, name := range lockedDirs {
 		if err := optional(readOnly(filepath.Join(c.Root, "proc", name))); err != nil {
 			return fmt.Errorf("lock %s: %w", name, err)
@@ -59,7 +59,7 @@ func lockProc(c agent.Config) error {
 // limitBuffers makes the buffers of this network namespace's connections small:
 // what they hold is not the tenant's memory to the kernel, and loopback needs
 // little. A kernel that has no such switch keeps its own.
-func limitBuffers(c agent.Config) error {
+func limitBuffers(c boot.Config) error {
 	for _, name := range []string{"tcp_rmem", "tcp_wmem"} {
 		path := filepath.Join(c.Root, "proc/sys/net/ipv4", name)
 		if err := os.WriteFile(path, []byte("4096 8192 65536"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -98,7 +98,7 @@ func readOnly(path string) error {
 
 // mountDev mounts the session's own terminals and shared memory; the devices
 // themselves are the template's.
-func mountDev(c agent.Config) error {
+func mountDev(c boot.Config) error {
 	pts := filepath.Join(c.Root, "dev/pts")
 	if err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,max=64"); err != nil {
 		return err
@@ -110,7 +110,7 @@ func mountDev(c agent.Config) error {
 
 // mountDisk mounts what can be written: one tmpfs, bounded in bytes and in
 // files, that holds both /work and /tmp. Its pages are charged to who writes.
-func mountDisk(c agent.Config) error {
+func mountDisk(c boot.Config) error {
 	stage := filepath.Join(c.Root, "tmp")
 	options := fmt.Sprintf("mode=0755,size=%d,nr_inodes=%d", c.DiskBytes, c.Inodes)
 	if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
@@ -139,7 +139,7 @@ func mountDisk(c agent.Config) error {
 
 // nameTenant gives the session's user a name, in files that lie where the
 // tenant cannot reach them but through the mounts.
-func nameTenant(c agent.Config, stage string) error {
+func nameTenant(c boot.Config, stage string) error {
 	files := map[string]string{ // the tenant first: in a user namespace it may be id 0
 		"passwd": fmt.Sprintf("sandbox:x:%d:%d:sandbox:/work:/bin/bash\nroot:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", c.UID, c.GID),
 		"group":  fmt.Sprintf("sandbox:x:%d:\nroot:x:0:\nnogroup:x:65534:\n", c.GID),

@@ -11,15 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
-// StageTwo is the first argument of the agent's program for its second stage.
-const StageTwo = "guest"
-
-// Run builds the walls, locks the door and executes the agent's second stage.
+// Run builds the walls, locks the door and executes the agent.
 // It returns only when something failed; the sandbox must then end.
-func Run(c agent.Config, config []byte) error {
+func Run(c boot.Config, config []byte) error {
 	runtime.LockOSThread()
 	if err := buildWalls(c); err != nil {
 		return err
@@ -32,7 +29,7 @@ func Run(c agent.Config, config []byte) error {
 
 // buildWalls makes the file systems, enters the new root and brings up
 // loopback.
-func buildWalls(c agent.Config) error {
+func buildWalls(c boot.Config) error {
 	shared := volumes{all: c.Volumes}
 	steps := []struct {
 		what string
@@ -48,7 +45,7 @@ func buildWalls(c agent.Config) error {
 		{"host name", func() error { return unix.Sethostname([]byte(c.Hostname)) }},
 		{"loopback", loopbackUp},
 		{"volumes", shared.take},
-		{"root", func() error { return enterRoot(c.Root) }},
+		{"root", func() error { return enterRoot(c.Root, "/work") }},
 		{"volumes", func() error { return shared.attach(c) }},
 	}
 	for _, step := range steps {
@@ -62,15 +59,15 @@ func buildWalls(c agent.Config) error {
 // leaveCgroupNamespace hides where in the host's cgroups we are. It comes after
 // the daemon has put us there. With v2 we stay in the host's: from a namespace
 // made in `agent` nobody may be moved to `work`.
-func leaveCgroupNamespace(c agent.Config) error {
-	if c.JoinMode == agent.JoinSelf {
+func leaveCgroupNamespace(c boot.Config) error {
+	if c.JoinMode == boot.JoinSelf {
 		return nil
 	}
 	return unix.Unshare(unix.CLONE_NEWCGROUP)
 }
 
-// enterRoot makes the tree the root, and drops the old one.
-func enterRoot(root string) error {
+// enterRoot makes the tree the root, drops the old one, and goes to a directory.
+func enterRoot(root, dir string) error {
 	if err := unix.Chdir(root); err != nil {
 		return err
 	}
@@ -80,12 +77,12 @@ func enterRoot(root string) error {
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return err
 	}
-	return unix.Chdir("/work")
+	return unix.Chdir(dir)
 }
 
-// execGuest becomes the second stage, which finds its configuration again at
+// execGuest becomes the agent, which finds its configuration again at
 // ConfigFD. It sees one processor: it does little, and each costs threads.
-func execGuest(c agent.Config, config []byte) error {
+func execGuest(c boot.Config, config []byte) error {
 	fd, err := unix.MemfdCreate("config", 0)
 	if err != nil {
 		return err
@@ -96,8 +93,8 @@ func execGuest(c agent.Config, config []byte) error {
 	if _, err := unix.Seek(fd, 0, 0); err != nil {
 		return err
 	}
-	if fd != agent.ConfigFD {
-		if err := unix.Dup3(fd, agent.ConfigFD, 0); err != nil {
+	if fd != boot.ConfigFD {
+		if err := unix.Dup3(fd, boot.ConfigFD, 0); err != nil {
 			return err
 		}
 	}
@@ -105,8 +102,8 @@ func execGuest(c agent.Config, config []byte) error {
 		return err
 	}
 	environ := []string{"GOMAXPROCS=1", "PATH=" + Path, "GOTRACEBACK=none"}
-	program := fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD)
-	return os.NewSyscallError("execve", syscall.Exec(program, []string{"sandwarden-agent", StageTwo}, environ))
+	program := fmt.Sprintf("/proc/self/fd/%d", boot.SelfFD)
+	return os.NewSyscallError("execve", syscall.Exec(program, []string{"sandwarden-agent", "guest"}, environ))
 }
 
 // Path is where programs are looked for inside.
@@ -114,10 +111,13 @@ const Path = "/usr/bin:/usr/sbin:/bin:/sbin"
 
 // closeOthers lets only the descriptors of the contract pass the exec: one more,
 // of a folder outside, would be a way out.
-func closeOthers(c agent.Config) error {
-	first := agent.FirstFD + c.JoinFiles
+func closeOthers(c boot.Config) error {
+	first := boot.FirstFD + c.JoinFiles
 	if c.WorkFolder {
 		first++
+	}
+	if c.Forked {
+		first += boot.KernelFiles
 	}
 	return unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }

@@ -11,13 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandwarden/sandwarden/sandbox/agent"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
 // volumes are those of the configuration with a copy of each one's mount, which
 // is attached nowhere yet: their sources are out of sight once the root is ours.
 type volumes struct {
-	all    []agent.Volume
+	all    []boot.Volume
 	mounts []int
 }
 
@@ -35,7 +35,7 @@ func (v *volumes) take() error {
 
 // attach puts them where they are to be, with the owner's files as the
 // tenant's. Nothing of the tenant has run yet, so the way there is ours.
-func (v *volumes) attach(c agent.Config) error {
+func (v *volumes) attach(c boot.Config) error {
 	maps := idMaps{inside: Owner{c.UID, c.GID}, of: map[Owner]*os.File{}}
 	defer maps.close()
 	for i, volume := range v.all {
@@ -46,7 +46,7 @@ func (v *volumes) attach(c agent.Config) error {
 	return nil
 }
 
-func attach(c agent.Config, mount int, volume agent.Volume, maps *idMaps) error {
+func attach(c boot.Config, mount int, volume boot.Volume, maps *idMaps) error {
 	defer func() { _ = unix.Close(mount) }()
 	var ids *os.File
 	if volume.Mapped {
@@ -66,7 +66,7 @@ func attach(c agent.Config, mount int, volume agent.Volume, maps *idMaps) error 
 
 // makeMountPoint makes the folders below /work, which is the session's own; all
 // others are in the template.
-func makeMountPoint(c agent.Config, target string) error {
+func makeMountPoint(c boot.Config, target string) error {
 	below, ok := strings.CutPrefix(target, "/work/")
 	if !ok {
 		return nil
@@ -98,7 +98,7 @@ func (m *idMaps) find(onDisk Owner) (*os.File, error) {
 	if ids, ok := m.of[onDisk]; ok {
 		return ids, nil
 	}
-	ids, err := IDMap(fmt.Sprintf("/proc/self/fd/%d", agent.SelfFD), onDisk, m.inside)
+	ids, err := IDMap(fmt.Sprintf("/proc/self/fd/%d", boot.SelfFD), onDisk, m.inside)
 	if err == nil {
 		m.of[onDisk] = ids
 	}

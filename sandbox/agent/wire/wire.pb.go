@@ -413,6 +413,74 @@ func (*StartReply) Descriptor() ([]byte, []int) {
 	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{3}
 }
 
+type BeginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Start         *StartRequest          `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	Read          *ReadOutputRequest     `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	SettleUs      uint32                 `protobuf:"varint,3,opt,name=settle_us,json=settleUs,proto3" json:"settle_us,omitempty"` // from the first frame on, for those up to the end
+	From          uint64                 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`                         // read behind this one, where that is beyond what read acknowledges
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginRequest) Reset() {
+	*x = BeginRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginRequest) ProtoMessage() {}
+
+func (x *BeginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
+func (*BeginRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BeginRequest) GetStart() *StartRequest {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *BeginRequest) GetRead() *ReadOutputRequest {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+func (x *BeginRequest) GetSettleUs() uint32 {
+	if x != nil {
+		return x.SettleUs
+	}
+	return 0
+}
+
+func (x *BeginRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
 type ReadOutputRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
@@ -424,7 +492,7 @@ type ReadOutputRequest struct {
 
 func (x *ReadOutputRequest) Reset() {
 	*x = ReadOutputRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +504,7 @@ func (x *ReadOutputRequest) String() string {
 func (*ReadOutputRequest) ProtoMessage() {}
 
 func (x *ReadOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +517,7 @@ func (x *ReadOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOutputRequest.ProtoReflect.Descriptor instead.
 func (*ReadOutputRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{4}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReadOutputRequest) GetAfter() uint64 {
@@ -482,7 +550,7 @@ type ReadOutputReply struct {
 
 func (x *ReadOutputReply) Reset() {
 	*x = ReadOutputReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +562,7 @@ func (x *ReadOutputReply) String() string {
 func (*ReadOutputReply) ProtoMessage() {}
 
 func (x *ReadOutputReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +575,7 @@ func (x *ReadOutputReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOutputReply.ProtoReflect.Descriptor instead.
 func (*ReadOutputReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReadOutputReply) GetFrames() []*Frame {
@@ -531,7 +599,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +611,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +624,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Frame) GetSeq() uint64 {
@@ -621,7 +689,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +701,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +714,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -743,7 +811,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +823,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +836,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignalRequest) GetId() string {
@@ -793,7 +861,7 @@ type SignalReply struct {
 
 func (x *SignalReply) Reset() {
 	*x = SignalReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +873,7 @@ func (x *SignalReply) String() string {
 func (*SignalReply) ProtoMessage() {}
 
 func (x *SignalReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +886,7 @@ func (x *SignalReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReply.ProtoReflect.Descriptor instead.
 func (*SignalReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{10}
 }
 
 type WriteStdinRequest struct {
@@ -833,7 +901,7 @@ type WriteStdinRequest struct {
 
 func (x *WriteStdinRequest) Reset() {
 	*x = WriteStdinRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +913,7 @@ func (x *WriteStdinRequest) String() string {
 func (*WriteStdinRequest) ProtoMessage() {}
 
 func (x *WriteStdinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +926,7 @@ func (x *WriteStdinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteStdinRequest.ProtoReflect.Descriptor instead.
 func (*WriteStdinRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WriteStdinRequest) GetId() string {
@@ -898,7 +966,7 @@ type WriteStdinReply struct {
 
 func (x *WriteStdinReply) Reset() {
 	*x = WriteStdinReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +978,7 @@ func (x *WriteStdinReply) String() string {
 func (*WriteStdinReply) ProtoMessage() {}
 
 func (x *WriteStdinReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +991,7 @@ func (x *WriteStdinReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteStdinReply.ProtoReflect.Descriptor instead.
 func (*WriteStdinReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WriteStdinReply) GetTaken() uint32 {
@@ -941,7 +1009,7 @@ type ExecutionsRequest struct {
 
 func (x *ExecutionsRequest) Reset() {
 	*x = ExecutionsRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1021,7 @@ func (x *ExecutionsRequest) String() string {
 func (*ExecutionsRequest) ProtoMessage() {}
 
 func (x *ExecutionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1034,7 @@ func (x *ExecutionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionsRequest.ProtoReflect.Descriptor instead.
 func (*ExecutionsRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 type ExecutionsReply struct {
@@ -978,7 +1046,7 @@ type ExecutionsReply struct {
 
 func (x *ExecutionsReply) Reset() {
 	*x = ExecutionsReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1058,7 @@ func (x *ExecutionsReply) String() string {
 func (*ExecutionsReply) ProtoMessage() {}
 
 func (x *ExecutionsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1071,7 @@ func (x *ExecutionsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionsReply.ProtoReflect.Descriptor instead.
 func (*ExecutionsReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExecutionsReply) GetExecutions() []*ExecState {
@@ -1023,7 +1091,7 @@ type ExecState struct {
 
 func (x *ExecState) Reset() {
 	*x = ExecState{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1103,7 @@ func (x *ExecState) String() string {
 func (*ExecState) ProtoMessage() {}
 
 func (x *ExecState) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1116,7 @@ func (x *ExecState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecState.ProtoReflect.Descriptor instead.
 func (*ExecState) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExecState) GetId() string {
@@ -1084,7 +1152,7 @@ type OpenTransferRequest struct {
 
 func (x *OpenTransferRequest) Reset() {
 	*x = OpenTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1164,7 @@ func (x *OpenTransferRequest) String() string {
 func (*OpenTransferRequest) ProtoMessage() {}
 
 func (x *OpenTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1177,7 @@ func (x *OpenTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTransferRequest.ProtoReflect.Descriptor instead.
 func (*OpenTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OpenTransferRequest) GetId() string {
@@ -1191,7 +1259,7 @@ type OpenTransferReply struct {
 
 func (x *OpenTransferReply) Reset() {
 	*x = OpenTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1271,7 @@ func (x *OpenTransferReply) String() string {
 func (*OpenTransferReply) ProtoMessage() {}
 
 func (x *OpenTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1284,7 @@ func (x *OpenTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTransferReply.ProtoReflect.Descriptor instead.
 func (*OpenTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OpenTransferReply) GetFault() *Fault {
@@ -1238,7 +1306,7 @@ type ReadTransferRequest struct {
 
 func (x *ReadTransferRequest) Reset() {
 	*x = ReadTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1318,7 @@ func (x *ReadTransferRequest) String() string {
 func (*ReadTransferRequest) ProtoMessage() {}
 
 func (x *ReadTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1331,7 @@ func (x *ReadTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTransferRequest.ProtoReflect.Descriptor instead.
 func (*ReadTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadTransferRequest) GetId() string {
@@ -1305,7 +1373,7 @@ type ReadTransferReply struct {
 
 func (x *ReadTransferReply) Reset() {
 	*x = ReadTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1385,7 @@ func (x *ReadTransferReply) String() string {
 func (*ReadTransferReply) ProtoMessage() {}
 
 func (x *ReadTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1398,7 @@ func (x *ReadTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTransferReply.ProtoReflect.Descriptor instead.
 func (*ReadTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadTransferReply) GetData() []byte {
@@ -1367,7 +1435,7 @@ type WriteTransferRequest struct {
 
 func (x *WriteTransferRequest) Reset() {
 	*x = WriteTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1447,7 @@ func (x *WriteTransferRequest) String() string {
 func (*WriteTransferRequest) ProtoMessage() {}
 
 func (x *WriteTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1460,7 @@ func (x *WriteTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTransferRequest.ProtoReflect.Descriptor instead.
 func (*WriteTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WriteTransferRequest) GetId() string {
@@ -1440,7 +1508,7 @@ type WriteTransferReply struct {
 
 func (x *WriteTransferReply) Reset() {
 	*x = WriteTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1520,7 @@ func (x *WriteTransferReply) String() string {
 func (*WriteTransferReply) ProtoMessage() {}
 
 func (x *WriteTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1533,7 @@ func (x *WriteTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTransferReply.ProtoReflect.Descriptor instead.
 func (*WriteTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{20}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WriteTransferReply) GetTaken() uint32 {
@@ -1491,7 +1559,7 @@ type CloseTransferRequest struct {
 
 func (x *CloseTransferRequest) Reset() {
 	*x = CloseTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1571,7 @@ func (x *CloseTransferRequest) String() string {
 func (*CloseTransferRequest) ProtoMessage() {}
 
 func (x *CloseTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1584,7 @@ func (x *CloseTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseTransferRequest.ProtoReflect.Descriptor instead.
 func (*CloseTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CloseTransferRequest) GetId() string {
@@ -1534,7 +1602,7 @@ type CloseTransferReply struct {
 
 func (x *CloseTransferReply) Reset() {
 	*x = CloseTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1614,7 @@ func (x *CloseTransferReply) String() string {
 func (*CloseTransferReply) ProtoMessage() {}
 
 func (x *CloseTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1627,7 @@ func (x *CloseTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseTransferReply.ProtoReflect.Descriptor instead.
 func (*CloseTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 // Why an operation on files failed.
@@ -1573,7 +1641,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1653,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1666,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Fault) GetCode() FaultCode {
@@ -1642,7 +1710,12 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	" \x01(\tR\trequestId\x12\x1b\n" +
 	"\tcpu_limit\x18\v \x01(\x03R\bcpuLimit\"\f\n" +
 	"\n" +
-	"StartReply\"_\n" +
+	"StartReply\"\xb4\x01\n" +
+	"\fBeginRequest\x127\n" +
+	"\x05start\x18\x01 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x05start\x12:\n" +
+	"\x04read\x18\x02 \x01(\v2&.sandwarden.agent.v1.ReadOutputRequestR\x04read\x12\x1b\n" +
+	"\tsettle_us\x18\x03 \x01(\rR\bsettleUs\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\x12\x17\n" +
@@ -1758,10 +1831,11 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x06KILLED\x10\x0e\x12\x0e\n" +
 	"\n" +
 	"UNKNOWN_ID\x10\x0f\x12\x10\n" +
-	"\fOUT_OF_PLACE\x10\x102\x93\a\n" +
+	"\fOUT_OF_PLACE\x10\x102\xe5\a\n" +
 	"\x05Agent\x12K\n" +
 	"\x05Hello\x12!.sandwarden.agent.v1.HelloRequest\x1a\x1f.sandwarden.agent.v1.HelloReply\x12K\n" +
-	"\x05Start\x12!.sandwarden.agent.v1.StartRequest\x1a\x1f.sandwarden.agent.v1.StartReply\x12Z\n" +
+	"\x05Start\x12!.sandwarden.agent.v1.StartRequest\x1a\x1f.sandwarden.agent.v1.StartReply\x12P\n" +
+	"\x05Begin\x12!.sandwarden.agent.v1.BeginRequest\x1a$.sandwarden.agent.v1.ReadOutputReply\x12Z\n" +
 	"\n" +
 	"ReadOutput\x12&.sandwarden.agent.v1.ReadOutputRequest\x1a$.sandwarden.agent.v1.ReadOutputReply\x12N\n" +
 	"\x06Signal\x12\".sandwarden.agent.v1.SignalRequest\x1a .sandwarden.agent.v1.SignalReply\x12Z\n" +
@@ -1787,7 +1861,7 @@ func file_sandbox_agent_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_sandbox_agent_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_sandbox_agent_wire_wire_proto_goTypes = []any{
 	(Stream)(0),                  // 0: sandwarden.agent.v1.Stream
 	(FaultCode)(0),               // 1: sandwarden.agent.v1.FaultCode
@@ -1795,61 +1869,66 @@ var file_sandbox_agent_wire_wire_proto_goTypes = []any{
 	(*HelloReply)(nil),           // 3: sandwarden.agent.v1.HelloReply
 	(*StartRequest)(nil),         // 4: sandwarden.agent.v1.StartRequest
 	(*StartReply)(nil),           // 5: sandwarden.agent.v1.StartReply
-	(*ReadOutputRequest)(nil),    // 6: sandwarden.agent.v1.ReadOutputRequest
-	(*ReadOutputReply)(nil),      // 7: sandwarden.agent.v1.ReadOutputReply
-	(*Frame)(nil),                // 8: sandwarden.agent.v1.Frame
-	(*Exit)(nil),                 // 9: sandwarden.agent.v1.Exit
-	(*SignalRequest)(nil),        // 10: sandwarden.agent.v1.SignalRequest
-	(*SignalReply)(nil),          // 11: sandwarden.agent.v1.SignalReply
-	(*WriteStdinRequest)(nil),    // 12: sandwarden.agent.v1.WriteStdinRequest
-	(*WriteStdinReply)(nil),      // 13: sandwarden.agent.v1.WriteStdinReply
-	(*ExecutionsRequest)(nil),    // 14: sandwarden.agent.v1.ExecutionsRequest
-	(*ExecutionsReply)(nil),      // 15: sandwarden.agent.v1.ExecutionsReply
-	(*ExecState)(nil),            // 16: sandwarden.agent.v1.ExecState
-	(*OpenTransferRequest)(nil),  // 17: sandwarden.agent.v1.OpenTransferRequest
-	(*OpenTransferReply)(nil),    // 18: sandwarden.agent.v1.OpenTransferReply
-	(*ReadTransferRequest)(nil),  // 19: sandwarden.agent.v1.ReadTransferRequest
-	(*ReadTransferReply)(nil),    // 20: sandwarden.agent.v1.ReadTransferReply
-	(*WriteTransferRequest)(nil), // 21: sandwarden.agent.v1.WriteTransferRequest
-	(*WriteTransferReply)(nil),   // 22: sandwarden.agent.v1.WriteTransferReply
-	(*CloseTransferRequest)(nil), // 23: sandwarden.agent.v1.CloseTransferRequest
-	(*CloseTransferReply)(nil),   // 24: sandwarden.agent.v1.CloseTransferReply
-	(*Fault)(nil),                // 25: sandwarden.agent.v1.Fault
+	(*BeginRequest)(nil),         // 6: sandwarden.agent.v1.BeginRequest
+	(*ReadOutputRequest)(nil),    // 7: sandwarden.agent.v1.ReadOutputRequest
+	(*ReadOutputReply)(nil),      // 8: sandwarden.agent.v1.ReadOutputReply
+	(*Frame)(nil),                // 9: sandwarden.agent.v1.Frame
+	(*Exit)(nil),                 // 10: sandwarden.agent.v1.Exit
+	(*SignalRequest)(nil),        // 11: sandwarden.agent.v1.SignalRequest
+	(*SignalReply)(nil),          // 12: sandwarden.agent.v1.SignalReply
+	(*WriteStdinRequest)(nil),    // 13: sandwarden.agent.v1.WriteStdinRequest
+	(*WriteStdinReply)(nil),      // 14: sandwarden.agent.v1.WriteStdinReply
+	(*ExecutionsRequest)(nil),    // 15: sandwarden.agent.v1.ExecutionsRequest
+	(*ExecutionsReply)(nil),      // 16: sandwarden.agent.v1.ExecutionsReply
+	(*ExecState)(nil),            // 17: sandwarden.agent.v1.ExecState
+	(*OpenTransferRequest)(nil),  // 18: sandwarden.agent.v1.OpenTransferRequest
+	(*OpenTransferReply)(nil),    // 19: sandwarden.agent.v1.OpenTransferReply
+	(*ReadTransferRequest)(nil),  // 20: sandwarden.agent.v1.ReadTransferRequest
+	(*ReadTransferReply)(nil),    // 21: sandwarden.agent.v1.ReadTransferReply
+	(*WriteTransferRequest)(nil), // 22: sandwarden.agent.v1.WriteTransferRequest
+	(*WriteTransferReply)(nil),   // 23: sandwarden.agent.v1.WriteTransferReply
+	(*CloseTransferRequest)(nil), // 24: sandwarden.agent.v1.CloseTransferRequest
+	(*CloseTransferReply)(nil),   // 25: sandwarden.agent.v1.CloseTransferReply
+	(*Fault)(nil),                // 26: sandwarden.agent.v1.Fault
 }
 var file_sandbox_agent_wire_wire_proto_depIdxs = []int32{
-	8,  // 0: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
-	0,  // 1: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
-	9,  // 2: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
-	16, // 3: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
-	25, // 4: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	25, // 5: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	25, // 6: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	1,  // 7: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
-	2,  // 8: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
-	4,  // 9: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
-	6,  // 10: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
-	10, // 11: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
-	12, // 12: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
-	14, // 13: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
-	17, // 14: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
-	19, // 15: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
-	21, // 16: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
-	23, // 17: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
-	3,  // 18: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
-	5,  // 19: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
-	7,  // 20: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
-	11, // 21: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
-	13, // 22: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
-	15, // 23: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
-	18, // 24: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
-	20, // 25: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
-	22, // 26: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
-	24, // 27: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
-	18, // [18:28] is the sub-list for method output_type
-	8,  // [8:18] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	4,  // 0: sandwarden.agent.v1.BeginRequest.start:type_name -> sandwarden.agent.v1.StartRequest
+	7,  // 1: sandwarden.agent.v1.BeginRequest.read:type_name -> sandwarden.agent.v1.ReadOutputRequest
+	9,  // 2: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
+	0,  // 3: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
+	10, // 4: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
+	17, // 5: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
+	26, // 6: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	26, // 7: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	26, // 8: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	1,  // 9: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
+	2,  // 10: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
+	4,  // 11: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
+	6,  // 12: sandwarden.agent.v1.Agent.Begin:input_type -> sandwarden.agent.v1.BeginRequest
+	7,  // 13: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
+	11, // 14: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
+	13, // 15: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
+	15, // 16: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
+	18, // 17: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
+	20, // 18: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
+	22, // 19: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
+	24, // 20: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
+	3,  // 21: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
+	5,  // 22: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
+	8,  // 23: sandwarden.agent.v1.Agent.Begin:output_type -> sandwarden.agent.v1.ReadOutputReply
+	8,  // 24: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
+	12, // 25: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
+	14, // 26: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
+	16, // 27: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
+	19, // 28: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
+	21, // 29: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
+	23, // 30: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
+	25, // 31: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
+	21, // [21:32] is the sub-list for method output_type
+	10, // [10:21] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sandbox_agent_wire_wire_proto_init() }
@@ -1863,7 +1942,7 @@ func file_sandbox_agent_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sandbox_agent_wire_wire_proto_rawDesc), len(file_sandbox_agent_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

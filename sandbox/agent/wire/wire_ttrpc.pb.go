@@ -10,6 +10,7 @@ import (
 type AgentService interface {
 	Hello(context.Context, *HelloRequest) (*HelloReply, error)
 	Start(context.Context, *StartRequest) (*StartReply, error)
+	Begin(context.Context, *BeginRequest) (*ReadOutputReply, error)
 	ReadOutput(context.Context, *ReadOutputRequest) (*ReadOutputReply, error)
 	Signal(context.Context, *SignalRequest) (*SignalReply, error)
 	WriteStdin(context.Context, *WriteStdinRequest) (*WriteStdinReply, error)
@@ -36,6 +37,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.Start(ctx, &req)
+			},
+			"Begin": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req BeginRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Begin(ctx, &req)
 			},
 			"ReadOutput": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req ReadOutputRequest
@@ -118,6 +126,14 @@ func (c *agentClient) Hello(ctx context.Context, req *HelloRequest) (*HelloReply
 func (c *agentClient) Start(ctx context.Context, req *StartRequest) (*StartReply, error) {
 	var resp StartReply
 	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "Start", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Begin(ctx context.Context, req *BeginRequest) (*ReadOutputReply, error) {
+	var resp ReadOutputReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "Begin", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

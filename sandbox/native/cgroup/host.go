@@ -70,6 +70,8 @@ type dialect interface {
 	memoryLimit(t *tree, dir string) (int64, error)
 	cpuUsed(t *tree, dir string) (int64, error) // nanoseconds
 	oom(t *tree, dir string) (kills int64, own bool, err error)
+	// kills names the file of a directory that has the count of oom, as oom_kill.
+	kills() string
 	freeze(t *tree, dir string, frozen bool) error
 	isFrozen(t *tree, dir string) (bool, error)
 	// reclaim takes back what memory dir can go without, at most so many bytes

@@ -155,6 +155,23 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 
 func TestSession_OwnLimitOfMemory(t *testing.T) {
 	s := session(t, host(t, 1<<30), Limits{MemoryBytes: 24 << 20, Pids: 32, UID: tenant})
+	counter, err := s.Kills()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = counter.Close() }()
+	for want := range 2 { // before, and once more after the kill
+		if got, err := counter.Read(); err != nil || got != want {
+			t.Errorf("Kills = %d, %v, want %d", got, err, want)
+		}
+		if want == 0 {
+			checkHog(t, s)
+		}
+	}
+}
+
+func checkHog(t *testing.T, s *Session) {
+	t.Helper()
 	err := inside(t, s, "hog", "200").Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("the hog ended with %v, want it killed", err)

@@ -153,6 +153,8 @@ func (v1) memoryLimit(t *tree, dir string) (int64, error) {
 
 func (v1) cpuUsed(t *tree, dir string) (int64, error) { return t.readInt(dir + "/cpuacct.usage") }
 
+func (v1) kills() string { return "memory.oom_control" }
+
 func (v1) oom(t *tree, dir string) (kills int64, own bool, err error) {
 	if kills, err = t.readField(dir+"/memory.oom_control", "oom_kill"); err != nil {
 		return 0, false, err

@@ -203,6 +203,8 @@ func (v2) cpuUsed(t *tree, dir string) (int64, error) {
 	return usec * 1000, err
 }
 
+func (v2) kills() string { return "memory.events" }
+
 func (v2) oom(t *tree, dir string) (kills int64, own bool, err error) {
 	text, err := t.read(dir + "/memory.events")
 	if err != nil {

@@ -175,6 +175,16 @@ func TestV2_Events(t *testing.T) {
 		if kills, own, err := s.OOM(); err != nil || kills != want.kills || own != want.own {
 			t.Errorf("OOM with %q = %d, %v, %v", events, kills, own, err)
 		}
+		counter, err := s.Kills()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kills, err := counter.Read(); err != nil || kills != want.kills {
+			t.Errorf("Kills with %q = %d, %v", events, kills, err)
+		}
+		if err := counter.Close(); err != nil {
+			t.Error(err)
+		}
 		if hits, err := s.PidsMax(); err != nil || hits != 5 {
 			t.Errorf("PidsMax = %d, %v", hits, err)
 		}

@@ -1,4 +1,4 @@
-package agent
+package boot
 
 import (
 	"encoding/json"
@@ -7,28 +7,23 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
-// Version is the protocol's version. It rises with each addition to one that
-// was released, whose agent is recorded before: see the package's documentation.
-const Version = 3
-
-// Descriptors of the agent's program when it starts. Those of [Config.Join]
+// Descriptors of a sandbox's program when it starts. Those of [Config.JoinFiles]
 // follow.
 const (
 	ConfigFD = 3 // read end of a pipe: the Config as JSON, after the cgroup is joined
 	SocketFD = 4 // bound unix socket; the agent itself listens, after its drop of rights
 	ReadyFD  = 5 // write end of a pipe: ReadyWord, or the text of what failed
-	SelfFD   = 6 // sealed memory file of the program
+	SelfFD   = 6 // sealed memory file of the agent
 	FirstFD  = 7 // first of the cgroup's descriptors
 )
 
+// KernelFiles is how many descriptors there are of a kernel that the daemon has
+// forked: the control socket, which tells who sends, and the reading ends of
+// stdout and stderr.
+const KernelFiles = 3
+
 // ReadyWord is what a started agent writes on its ready pipe.
 const ReadyWord = "ready"
-
-// MaxTransfers is how many operations on files a sandbox does at once.
-const MaxTransfers = 8
-
-// SecretSize is the length in bytes of a session's secret.
-const SecretSize = 32
 
 // A Config tells the agent what to become. It is written by the daemon alone.
 type Config struct {
@@ -36,7 +31,7 @@ type Config struct {
 	Hostname   string
 	UID, GID   int
 	UserNS     bool          // there is a user namespace around us: no device may be made
-	Secret     []byte        // SecretSize bytes, known to the daemon and to us
+	Secret     []byte        // known to the daemon and to us
 	DiskBytes  int64         // of /work and /tmp together
 	Inodes     int           // of /work and /tmp together
 	ShmBytes   int64         // of /dev/shm
@@ -50,6 +45,9 @@ type Config struct {
 	JoinMode   Join     // how children get into the cgroup `work`
 	JoinFiles  int      // how many descriptors from FirstFD on are for joining
 	WorkFolder bool     // the descriptor after them is the folder for cgroups of executions
+	Forked     bool     // the KernelFiles after it are our ends of a kernel that the daemon has forked
+	Prestart   bool     // the kernel is to be there before it is asked for
+	Zygote     []string // what a zygote becomes: an interpreter, and its arguments
 }
 
 // A Volume is a folder that the sandbox sees.

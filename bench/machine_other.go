@@ -1,0 +1,6 @@
+//go:build !linux
+
+package bench
+
+// look finds nothing: there is no /proc here.
+func look(*Machine) {}

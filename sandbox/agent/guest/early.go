@@ -1,0 +1,177 @@
+//go:build linux
+
+package guest
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// An early interpreter is begun before code is run: in a sandbox that waits for
+// its session, or by the daemon, which forks it.
+type early struct {
+	settled     chan struct{} // closed when it is ready, or will never be
+	interpreter *interpreter  // set before; nil when there is none
+}
+
+// startEarly begins an interpreter if the configuration says so. forked are our
+// ends of one that the daemon forks; where that fails, ours is the next best.
+func (g *Guest) startEarly(forked []*os.File) {
+	if len(forked) == 0 && !g.config.Prestart {
+		return
+	}
+	e := &early{settled: make(chan struct{})}
+	g.early = e
+	go func() {
+		defer close(e.settled)
+		if len(forked) > 0 {
+			if k, err := g.adoptInterpreter(forked); err == nil {
+				e.interpreter = k
+				return
+			}
+		}
+		if g.config.Prestart {
+			if k, err := g.startInterpreter(nil, &wire.StartRequest{}); err == nil {
+				e.interpreter = k
+			}
+		}
+	}()
+}
+
+// takeEarly returns the interpreter that waits for the first code, with the
+// directory and the variables of the run. It returns nil when there is none, or
+// none that can have them.
+func (g *Guest) takeEarly(r *wire.StartRequest) *interpreter {
+	e := g.early
+	g.early = nil
+	if e == nil {
+		return nil
+	}
+	if kernel.ReadAtStart(g.config.Kernel.Language, r.GetEnv()) || !e.settle(r.GetDeadline()) {
+		go e.discard()
+		return nil
+	}
+	k := e.interpreter
+	if k != nil && (!k.alive() || !k.bind(r.GetDir(), r.GetEnv())) {
+		k.discard()
+		return nil
+	}
+	return k
+}
+
+// settle waits until the interpreter is ready or given up, at most until a time
+// of CLOCK_BOOTTIME.
+func (e *early) settle(deadline int64) bool {
+	wait := startLimit
+	if deadline > 0 {
+		wait = time.Duration(deadline) - boottime()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-e.settled:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (e *early) discard() {
+	<-e.settled // a start has its limit
+	if e.interpreter != nil {
+		e.interpreter.discard()
+	}
+}
+
+// discard ends an interpreter that ran nothing.
+func (k *interpreter) discard() {
+	k.kill()
+	k.close()
+}
+
+// bind gives an early interpreter what its session has.
+func (k *interpreter) bind(dir string, env []string) bool {
+	if k.marked {
+		env = append(k.group.env(), env...)
+	}
+	if dir == "" && len(env) == 0 {
+		return true
+	}
+	_ = k.file.SetReadDeadline(time.Now().Add(startLimit))
+	defer func() { _ = k.file.SetReadDeadline(time.Time{}) }()
+	if k.conn.SendBind(dir, env) != nil {
+		return false
+	}
+	m, err := k.conn.Next()
+	return err == nil && m.Done != nil && m.Done.ID == kernel.BindID && m.Done.OK
+}
+
+var errForked = errors.New("the forked kernel did not come")
+
+// adoptInterpreter waits for a kernel that the daemon forks, our child, and takes
+// it in. The control socket tells who is at its other end.
+func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close()
+			}
+		}
+	}()
+	_ = files[0].SetReadDeadline(time.Now().Add(startLimit))
+	pid, first, err := readHello(files[0])
+	if err != nil {
+		return nil, err
+	}
+	if k, err = g.newInterpreter(files[0], first...); err != nil {
+		return nil, err
+	}
+	k.pid, k.marked = pid, true
+	k.group = g.groups.make()
+	if err := k.group.admit(pid); err != nil {
+		k.kill()
+		k.group.end()
+		return nil, err
+	}
+	k.ended = g.children.adopt(pid)
+	for i, stream := range streams {
+		k.taps[i] = tapFile(files[1+i], func(data []byte) { k.write(g.out, stream, data) })
+	}
+	go k.watch()
+	return k, k.awaitReady()
+}
+
+// readHello reads what comes first on a socket, and the process that sent it as
+// our namespace numbers it.
+func readHello(f *os.File) (pid int, first []byte, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, nil, err
+	}
+	first = make([]byte, 1024)
+	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	var n, oobn int
+	readErr := raw.Read(func(fd uintptr) bool {
+		n, oobn, _, _, err = unix.Recvmsg(int(fd), first, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	})
+	if err := errors.Join(readErr, err); err != nil {
+		return 0, nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || n == 0 || len(messages) == 0 {
+		return 0, nil, errForked
+	}
+	from, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil || from.Pid <= 1 {
+		return 0, nil, errForked
+	}
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 0) })
+	return int(from.Pid), first[:n], nil
+}

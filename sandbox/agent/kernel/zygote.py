@@ -1,0 +1,293 @@
+"""The zygote: a Python that has loaded what cells need, and forks kernels.
+
+The daemon starts this file with root's rights in the tree of a template, with
+its end of a packet socket as descriptor 3. The first packet says what every
+kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
+[[path, rights], …], "limits": [[resource, value], …], "last_capability": n,
+"user_namespace": bool, "preimport": [modules]}. The answer is {"ready": …}.
+
+Each packet after it asks for one kernel: {"uid": n, "gid": n}, with the
+descriptors of the sandbox's PID 1, of the kernel's control socket, stdout and
+stderr, and of the cgroups to join. The answer is {"ok": true}, once the kernel
+is locked down, or {"error": text}. At the end of the socket the zygote ends.
+
+No byte of a tenant's ever comes here, and between the entry into a sandbox and
+the lockdown nothing of the sandbox is read: code may run there already.
+"""
+
+import _socket
+import binascii
+import ctypes
+import errno
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import resource
+import struct
+import sys
+
+_CONTROL = 3
+_PACKET = 1 << 20
+_MOST_DESCRIPTORS = 32
+
+_NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mnt, cgroup, uts, ipc, net
+_NEW_PID = 0x20000000
+_SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_DROP, _SET_SECUREBITS = 4, 22, 24, 28
+_SET_NO_NEW_PRIVS, _CAP_AMBIENT, _AMBIENT_CLEAR_ALL = 38, 47, 4
+_SECUREBITS = 0x03 | 0x20 | 0xC0  # noroot and its lock, the lock of keepcaps, no ambient and its lock
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on all architectures
+_CLOSE_RANGE = 436
+_PIDFD_OPEN = 434
+_LOCKED = b"locked"
+_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # execute, write, read, truncate
+
+# What programs of agents import most, as far as it loads few pages: each costs
+# time at every fork. asyncio and what needs OpenSSL double that.
+_STANDARD = (
+    "base64 bisect collections contextlib copy csv dataclasses datetime decimal enum functools glob heapq io "
+    "itertools json linecache math operator os pathlib random re shutil signal statistics string struct "
+    "subprocess sys tempfile textwrap threading time traceback types typing urllib.parse uuid warnings zlib"
+).split()
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork
+
+
+def _check(result, what):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "%s: %s" % (what, os.strerror(number)))
+    return result
+
+
+def _prctl(option, *arguments):
+    values = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
+    values += [ctypes.c_ulong(0)] * (4 - len(values))
+    return _check(_libc.prctl(option, *values), "prctl %d" % option)
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_char_p)]
+
+
+class Policy:
+    """How every kernel is locked down, made ready before the first fork."""
+
+    def __init__(self, settings):
+        program = binascii.a2b_base64(settings["filter"])
+        if not program or len(program) % 8:
+            raise ValueError("no seccomp program was given")
+        self.filter = _Filter(len(program) // 8, program)
+        self.handled = settings["handled"]
+        self.rules = [(path.encode(), rights) for path, rights in settings["rules"]]
+        self.limits = settings["limits"]
+        self.last_capability = settings["last_capability"]
+        self.user_namespace = settings["user_namespace"]
+
+    def lock_down(self, uid, gid):
+        """Drop every right, in the same order as the agent does."""
+        for kind, value in self.limits:
+            value = min(value, _unlimited(resource.getrlimit(kind)[1]))
+            resource.setrlimit(kind, (value, value))
+        for capability in range(self.last_capability + 1):
+            _prctl(_CAPBSET_DROP, capability)
+        _prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+        _prctl(_SET_SECUREBITS, _SECUREBITS)
+        self.become(uid, gid)
+        header, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+        _check(_libc.capset(header, none), "capset")
+        _prctl(_SET_NO_NEW_PRIVS, 1)
+        self.landlock()
+        _prctl(_SET_DUMPABLE, 1)  # as after an exec; from here on there is nothing to hide
+        _prctl(_SET_SECCOMP, 2, ctypes.byref(self.filter))
+
+    def become(self, uid, gid):
+        try:
+            os.setgroups([])
+        except PermissionError:  # a namespace of one id forbids it
+            if not self.user_namespace:
+                raise
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+
+    def landlock(self):
+        if not self.handled:
+            return  # the kernel has none
+        attributes = struct.pack("=Q", self.handled)
+        ruleset = _check(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
+        for path, rights in self.rules:
+            try:
+                place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENXIO):
+                    continue  # what is not there needs no rule
+                raise
+            if os.fstat(place).st_mode & 0o170000 != 0o040000:
+                rights &= _FILE_RIGHTS
+            rule = struct.pack("=Qi", rights, place)
+            _check(_libc.syscall(_ADD_RULE, ruleset, 1, rule, 0), "landlock rule")
+            os.close(place)
+        _check(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock")
+        os.close(ruleset)
+
+
+def _unlimited(value):
+    return (1 << 63) - 1 if value == resource.RLIM_INFINITY else value
+
+
+def _load_driver():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python.py")
+    spec = importlib.util.spec_from_file_location("sandwarden_kernel", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _preimport(names):
+    """Load modules; return those that cannot be, with the reason."""
+    missing = {}
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # a module may do anything
+            missing[name] = "%s: %s" % (type(error).__name__, str(error)[:200])
+    return missing
+
+
+class Zygote:
+    """The loop that forks."""
+
+    def __init__(self):
+        self.socket = _socket.socket(fileno=_CONTROL)
+        self.own = _check(_libc.syscall(_PIDFD_OPEN, os.getpid(), 0), "pidfd_open")
+        self.policy = None
+
+    def receive(self):
+        """Return the next request and its descriptors; None at the end."""
+        space = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
+        data, controls, _, _ = self.socket.recvmsg(_PACKET, space, _socket.MSG_CMSG_CLOEXEC)
+        files = []
+        for level, kind, payload in controls:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                count = len(payload) // 4
+                files += struct.unpack("=%di" % count, payload[: count * 4])
+        return (json.loads(data) if data else None), files
+
+    def answer(self, message):
+        self.socket.send(json.dumps(message).encode())
+
+    def begin(self, driver):
+        settings, _ = self.receive()
+        if settings is None:
+            os._exit(0)
+        self.policy = Policy(settings)
+        missing = _preimport(_STANDARD)
+        missing.update(_preimport(settings["preimport"]))
+        driver.kernel = driver.prepare()
+        del sys.modules[driver.__name__]  # it is not there in a kernel that was started
+        gc.collect()
+        gc.freeze()  # so that no collection in a kernel copies these pages
+        self.answer({"ready": {"missing": missing}})
+
+    def serve(self):
+        """Fork kernels. It returns only in one of them."""
+        while True:
+            request, files = self.receive()
+            if request is None:
+                os._exit(0)
+            try:
+                if self.fork(request, files):
+                    return
+                self.answer({"ok": True})
+            except Exception as error:
+                self.answer({"error": "%s: %s" % (type(error).__name__, str(error)[:500])})
+            for file in files:
+                os.close(file)
+
+    def fork(self, request, files):
+        """Fork a kernel into a sandbox, and return True in it.
+
+        A child in the middle forks it and ends, so that its parent is the
+        sandbox's PID 1, which waits for it.
+        """
+        told, tell = os.pipe()
+        try:
+            middle = self.fork_middle(files[0])
+        except OSError:
+            os.close(told)
+            os.close(tell)
+            raise
+        if middle == 0:
+            self.descend(request, files, tell)
+            return True
+        os.close(tell)
+        words = b""
+        while part := os.read(told, 4096):
+            words += part
+        os.close(told)
+        os.waitpid(middle, 0)
+        if words != _LOCKED:
+            raise ChildProcessError(words.decode("utf-8", "replace") or "the kernel ended before it was locked down")
+        return False
+
+    def fork_middle(self, init):
+        """Fork a child in the pid namespace of a process."""
+        _check(_libc.setns(init, _NEW_PID), "setns of the pid namespace")
+        child = _fork()
+        if child:
+            self.leave()
+        return _check(child, "fork")
+
+    def leave(self):
+        """Have further children in our own pid namespace again, or none."""
+        if _libc.setns(self.own, _NEW_PID) < 0:
+            os._exit(1)
+
+    def descend(self, request, files, tell):
+        """Enter the sandbox, fork the kernel, and return in it, locked down.
+
+        From the setns on, code of a tenant may run around us.
+        """
+        try:
+            init, control, out, err, *joins = files
+            for group in joins:
+                os.pwrite(group, b"0", 0)
+            _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+            self.policy.lock_down(request["uid"], request["gid"])
+            os.chdir("/work")
+            self.socket.detach()
+            for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
+                os.dup2(source, target)
+            os.write(tell, _LOCKED)
+            _check(_libc.syscall(_CLOSE_RANGE, 4, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
+        except BaseException as error:
+            os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
+            os._exit(1)
+
+
+def _reseed():
+    """Give a kernel random numbers of its own; random itself sees the fork."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _main():
+    _prctl(_SET_DUMPABLE, 0)  # nobody inside may trace what forks from us before it is locked down
+    driver = _load_driver()
+    zygote = Zygote()
+    zygote.begin(driver)
+    zygote.serve()
+    _reseed()
+    return driver
+
+
+_own = sys.modules["__main__"]  # lives on when the user's module takes its place
+_driver = _main()
+_driver.serve(_CONTROL, _driver.kernel)

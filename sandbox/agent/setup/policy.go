@@ -1,0 +1,32 @@
+//go:build linux
+
+package setup
+
+import (
+	"encoding/json"
+
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+)
+
+// Policy returns how the tenant's processes are locked down, as a zygote reads
+// it: what lockDown does to the agent, and so to all that it starts. preimport
+// are the modules that the zygote loads beside its own.
+func Policy(c boot.Config, preimport []string) ([]byte, error) {
+	handled := handledRights()
+	p := struct {
+		Filter         []byte      `json:"filter"`
+		Handled        uint64      `json:"handled"`
+		Rules          [][2]any    `json:"rules"`  // path and rights
+		Limits         [][2]uint64 `json:"limits"` // resource and value
+		LastCapability int         `json:"last_capability"`
+		UserNamespace  bool        `json:"user_namespace"`
+		Preimport      []string    `json:"preimport"`
+	}{Filter: c.Filter, Handled: handled, LastCapability: lastCapability(), UserNamespace: c.UserNS, Preimport: append([]string{}, preimport...)}
+	for path, rights := range allowed(handled, c.Volumes) {
+		p.Rules = append(p.Rules, [2]any{path, rights})
+	}
+	for resource, limit := range limitsOf(c) {
+		p.Limits = append(p.Limits, [2]uint64{uint64(resource), limit})
+	}
+	return json.Marshal(p)
+}

@@ -1,0 +1,81 @@
+//go:build linux
+
+package native
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// A namer gives sandboxes their host names, from one thread that enters the name
+// space of each for a moment. It may run nothing else, and ends with its goroutine.
+type namer struct {
+	requests chan naming
+	done     chan struct{} // closed when nobody names any more
+}
+
+type naming struct {
+	of     *box
+	name   string
+	result chan error
+}
+
+var errNamer = errors.New("host names cannot be given any more")
+
+// newNamer starts the thread, which ends with close.
+func newNamer() (*namer, error) {
+	n := &namer{requests: make(chan naming), done: make(chan struct{})}
+	own, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("host names: %w", err)
+	}
+	go func() {
+		defer close(n.done)
+		offMainThread(func() { n.serve(own) })
+	}()
+	return n, nil
+}
+
+// serve keeps its thread locked, so that it ends with it.
+func (n *namer) serve(own int) {
+	runtime.LockOSThread()
+	defer func() { _ = unix.Close(own) }()
+	for r := range n.requests {
+		r.result <- r.of.setHostname(r.name)
+		if unix.Setns(own, unix.CLONE_NEWUTS) != nil {
+			return // it is in a sandbox's for good
+		}
+	}
+}
+
+// name gives a sandbox its name.
+func (n *namer) name(x *box, name string) error {
+	r := naming{of: x, name: name, result: make(chan error, 1)}
+	select {
+	case n.requests <- r:
+		return <-r.result
+	case <-n.done:
+		return errNamer
+	}
+}
+
+func (n *namer) close() {
+	close(n.requests)
+	<-n.done
+}
+
+// setHostname runs on a thread that may change its namespaces.
+func (x *box) setHostname(name string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock() // so that the descriptor is the process's
+	if x.process == nil {
+		return unix.ESRCH
+	}
+	if err := unix.Setns(x.pidfd, unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	return unix.Sethostname([]byte(name))
+}

@@ -1,0 +1,218 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
+)
+
+// Bounds on what a zygote may take, and say.
+const (
+	zygoteStart = 60 * time.Second // it may load much
+	zygoteFork  = 10 * time.Second
+	zygoteWords = 64 << 10
+)
+
+// A zygote is a Python that has loaded what kernels need, and forks them into
+// sandboxes. It belongs to one template and ends with its socket. It does one
+// thing at a time, as its owner has to.
+type zygote struct {
+	pid     int
+	process *os.File // to be signalled and waited for
+	conn    *net.UnixConn
+	gone    chan struct{} // closed when it has ended
+	forks   int
+	missing map[string]string // modules that could not be loaded, with the reason
+}
+
+// errZygote says that a zygote is of no use any more.
+var errZygote = errors.New("the zygote does not answer")
+
+// startZygote starts one and waits until it has loaded all.
+func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote, error) {
+	ours, theirs, err := packetPair()
+	if err != nil {
+		return nil, err
+	}
+	z := &zygote{conn: ours, gone: make(chan struct{})}
+	err = b.execZygote(z, t, theirs)
+	_ = theirs.Close() // now its end is seen here
+	if err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	if err := z.load(ctx, b, t); err != nil {
+		z.end()
+		return nil, err
+	}
+	return z, nil
+}
+
+// execZygote starts the process, in a mount and a network namespace of its own.
+func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
+	name, _, _ := kernel.Zygote(t.Language)
+	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
+	config, err := boot.Config{Root: b.treePath(t.Name), Env: append(env, baseEnv()...), Zygote: argv}.Encode()
+	if err != nil {
+		return err
+	}
+	settings, err := sealed("zygote", 0, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = settings.Close() }()
+	if _, err := settings.Seek(0, 0); err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = null.Close() }()
+	var pidfd int
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: []string{"GOMAXPROCS=1"},
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS},
+	}
+	if z.pid, err = b.nest.start(b.init, []string{"sandwarden-agent", setup.ZygoteWord}, attr); err != nil {
+		return fmt.Errorf("start a zygote: %w", err)
+	}
+	_ = unix.SetNonblock(pidfd, true) // so that it can be polled
+	z.process = os.NewFile(uintptr(pidfd), "zygote")
+	go z.watch()
+	return nil
+}
+
+// watch waits for the end of the process and reaps it.
+func (z *zygote) watch() {
+	defer close(z.gone)
+	waitFor(z.process)
+	for {
+		if _, err := unix.Wait4(z.pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	_ = z.process.Close()
+}
+
+// load tells the zygote how kernels are locked down, and waits until it is ready.
+func (z *zygote) load(ctx context.Context, b *Backend, t sandbox.Template) error {
+	policy, err := setup.Policy(b.agentConfig(t), b.opts.Preimport)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, zygoteStart)
+	defer cancel()
+	answer, err := z.ask(ctx, policy, nil)
+	if err != nil {
+		return err
+	}
+	if answer.Ready == nil {
+		return fmt.Errorf("%w: %s", errZygote, answer.Error)
+	}
+	z.missing = answer.Ready.Missing
+	return nil
+}
+
+// A zygoteAnswer is what a zygote says. It is ours, and has seen no tenant.
+type zygoteAnswer struct {
+	Ready *struct {
+		Missing map[string]string `json:"missing"`
+	} `json:"ready"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error"`
+}
+
+// fork has the zygote fork a kernel as the user uid into the sandbox whose PID 1
+// is the descriptor init, with its ends of the kernel's files and the cgroups to
+// join. Errors that are errZygote mean that it is to end.
+func (z *zygote) fork(ctx context.Context, uid, init int, files []*os.File) error {
+	request, err := json.Marshal(map[string]int{"uid": uid, "gid": uid})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, zygoteFork)
+	defer cancel()
+	fds := []int{init}
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	answer, err := z.ask(ctx, request, fds)
+	if err != nil {
+		return err
+	}
+	z.forks++
+	if !answer.OK {
+		return fmt.Errorf("the zygote forked no kernel: %s", answer.Error)
+	}
+	return nil
+}
+
+// ask sends one packet and waits for the answer to it.
+func (z *zygote) ask(ctx context.Context, packet []byte, fds []int) (answer zygoteAnswer, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = z.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	if _, _, err := z.conn.WriteMsgUnix(packet, rights, nil); err != nil {
+		return answer, errors.Join(errZygote, err)
+	}
+	words := make([]byte, zygoteWords)
+	n, err := z.conn.Read(words)
+	if err == nil {
+		err = json.Unmarshal(words[:n], &answer)
+	}
+	if err != nil {
+		return answer, errors.Join(errZygote, err)
+	}
+	return answer, nil
+}
+
+// end ends the zygote: it sees the end of its socket. One that does not is
+// killed.
+func (z *zygote) end() {
+	const patience = 2 * time.Second
+	_ = z.conn.Close()
+	select {
+	case <-z.gone:
+		return
+	case <-time.After(patience):
+	}
+	if raw, err := z.process.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
+	}
+	<-z.gone
+}
+
+// packetPair makes a socket whose messages keep their borders: ours in the
+// runtime's poller, the other for a child.
+func packetPair() (ours *net.UnixConn, theirs *os.File, err error) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs = os.NewFile(uintptr(p[1]), "zygote")
+	f := os.NewFile(uintptr(p[0]), "zygote")
+	defer func() { _ = f.Close() }() // FileConn has its own copy
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, nil, errors.Join(err, theirs.Close())
+	}
+	return conn.(*net.UnixConn), theirs, nil //nolint:errcheck,forcetypeassert // it is one
+}

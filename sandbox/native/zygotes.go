@@ -1,0 +1,174 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+)
+
+// A nursery keeps one zygote of a template at work: it replaces one that has
+// ended, or has forked enough. While there is none, sandboxes start their
+// interpreters themselves.
+type nursery struct {
+	start  func(context.Context) (*zygote, error)
+	forks  int // after which a zygote is replaced
+	logger *slog.Logger
+	worn   chan struct{} // has a token when the zygote is to be replaced
+	tried  chan struct{} // closed when the first has started, or failed to
+
+	mu      sync.Mutex // held during a fork: a zygote does one thing at a time
+	current *zygote    // nil when there is none
+}
+
+// openNurseries begins with zygotes for the templates that can have them.
+func (b *Backend) openNurseries(ctx context.Context) {
+	b.nurseries = map[string]*nursery{}
+	if b.opts.ZygoteForks <= 0 || b.opts.NoZygote {
+		return
+	}
+	for _, status := range b.templates {
+		t := status.Template
+		if _, _, ok := kernel.Zygote(t.Language); !ok || status.Err != nil {
+			continue
+		}
+		start := func(ctx context.Context) (*zygote, error) { return b.startZygote(ctx, t) }
+		n := newNursery(start, b.opts.ZygoteForks, b.opts.Logger)
+		b.nurseries[t.Name] = n
+		b.background(ctx, func(ctx context.Context) { n.run(ctx, t) })
+	}
+}
+
+// background runs f, whose context ends when the backend is closed, which waits
+// for f.
+func (b *Backend) background(ctx context.Context, f func(context.Context)) {
+	b.burials.Go(func() {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		go func() { // ends with ctx
+			select {
+			case <-b.closing:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		f(ctx)
+	})
+}
+
+// errNoZygote says that there is none now.
+var errNoZygote = errors.New("there is no zygote")
+
+func newNursery(start func(context.Context) (*zygote, error), forks int, logger *slog.Logger) *nursery {
+	return &nursery{start: start, forks: forks, logger: logger, worn: make(chan struct{}, 1), tried: make(chan struct{})}
+}
+
+// ready reports whether there is a zygote. There may be none a moment later.
+func (n *nursery) ready() bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.current != nil
+}
+
+// await waits until the first zygote is ready, or was tried in vain.
+func (n *nursery) await(ctx context.Context) {
+	if n == nil {
+		return
+	}
+	select {
+	case <-n.tried:
+	case <-ctx.Done():
+	}
+}
+
+// fork forks a kernel, or says why there is none. See [zygote.fork].
+func (n *nursery) fork(ctx context.Context, do func(context.Context, *zygote) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	z := n.current
+	if z == nil {
+		return errNoZygote
+	}
+	err := do(ctx, z)
+	switch {
+	case errors.Is(err, errZygote):
+		n.current = nil
+		go z.end()
+		n.replace()
+	case z.forks >= n.forks:
+		n.replace()
+	}
+	return err
+}
+
+// replace asks for another zygote; the one there is works on until then.
+func (n *nursery) replace() {
+	select {
+	case n.worn <- struct{}{}:
+	default:
+	}
+}
+
+// run starts zygotes until ctx ends. After a failure it waits, longer each time.
+func (n *nursery) run(ctx context.Context, t sandbox.Template) {
+	const first, most = time.Second, time.Minute
+	tried := sync.OnceFunc(func() { close(n.tried) })
+	defer tried()
+	for pause := first; ctx.Err() == nil; {
+		began := time.Now()
+		z, err := n.start(ctx)
+		if err != nil {
+			tried()
+			if ctx.Err() == nil {
+				n.logger.Warn("a zygote does not start; sandboxes start their interpreters without", "template", t.Name, "err", err, "retry", pause)
+			}
+			rest(ctx, pause)
+			pause = min(2*pause, most)
+			continue
+		}
+		for module, why := range z.missing {
+			n.logger.Warn("a module cannot be loaded before sandboxes begin", "template", t.Name, "module", module, "err", why)
+		}
+		n.put(z)
+		tried()
+		select {
+		case <-n.worn:
+		case <-z.gone:
+		case <-ctx.Done():
+		}
+		if pause = first; time.Since(began) < first { // else one that dies of each fork would be all that we do
+			rest(ctx, first)
+		}
+	}
+	n.put(nil)
+}
+
+// rest waits, but no longer than ctx.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// put makes z the one that forks, and ends the one before.
+func (n *nursery) put(z *zygote) {
+	n.mu.Lock()
+	old := n.current
+	n.current = z
+	n.mu.Unlock()
+	if old != nil {
+		old.end()
+	}
+}
