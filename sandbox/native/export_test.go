@@ -38,6 +38,11 @@ func Forget(b *Backend, x sandbox.Sandbox) {
 	delete(b.boxes, x.ID())
 }
 
+// FreezeAnyway freezes what runs, as a daemon does that destroys a sandbox.
+func FreezeAnyway(ctx context.Context, x sandbox.Sandbox) error {
+	return x.(*box).cgroup.Freeze(ctx)
+}
+
 // AwaitZygotes waits until each template that can have a zygote has one.
 func AwaitZygotes(ctx context.Context, b *Backend) {
 	for _, n := range b.nurseries {

@@ -4,6 +4,7 @@ package native_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -97,7 +98,13 @@ func TestPurge(t *testing.T) {
 func TestPurgeEndsFrozen(t *testing.T) {
 	opts := native.Options{StateDir: t.TempDir(), RuntimeDir: t.TempDir()}
 	old, x := abandon(t, opts)
-	if err := native.FreezeWork(t.Context(), x); err != nil {
+	if !old.Capabilities().Freeze {
+		if err := errors.Join(x.Destroy(t.Context()), old.Close(t.Context())); err != nil {
+			t.Error(err)
+		}
+		sandboxtest.Skip(t, "sandboxes cannot be frozen here")
+	}
+	if err := native.FreezeAnyway(t.Context(), x); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := native.Purge(t.Context(), opts); n != 1 || err != nil {
