@@ -35,14 +35,32 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if x := b.takeReady(ctx, id, spec); x != nil {
 		return x, nil
 	}
-	if b.pool != nil {
-		defer b.pool.Foreground()()
+	leave, err := b.line(ctx)
+	if err != nil {
+		return nil, createError(id, err)
 	}
+	defer leave()
 	x, err := b.create(ctx, id, spec, false)
 	if err != nil {
 		return nil, err
 	}
 	return x, nil
+}
+
+// line waits for a place among the sandboxes that are being made: more at once than
+// the processors can start would only make each of them late. Those that are made
+// ahead give way meanwhile.
+func (b *Backend) line(ctx context.Context) (leave func(), err error) {
+	select {
+	case b.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	done := func() {}
+	if b.pool != nil {
+		done = b.pool.Foreground()
+	}
+	return func() { done(); <-b.places }, nil
 }
 
 // permitted refuses sandboxes with fewer limits than promised, unless the

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -121,6 +122,7 @@ type Backend struct {
 	pool  *pool.Pool[poolKey, *box] // nil without
 	namer *namer
 
+	places  chan struct{}  // holds one of each sandbox that is being made for a session
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
 
@@ -141,7 +143,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
