@@ -3,6 +3,8 @@
 package cgroup
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
@@ -10,7 +12,7 @@ import (
 
 // Kills is how many processes of work were killed for want of memory, for who asks
 // often: it holds one file open.
-type Kills struct{ fd int }
+type Kills struct{ file *os.File }
 
 // Kills opens the count. The caller closes it. It is nil, which is no error, where
 // nobody counts.
@@ -19,12 +21,11 @@ func (s *Session) Kills() (*Kills, error) {
 	if t == nil {
 		return nil, nil //nolint:nilnil // nobody counts
 	}
-	name := t.work(s.name) + "/" + s.host.dialect.kills()
-	fd, err := unix.Openat(t.fd, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	file, err := t.open(t.work(s.name)+"/"+s.host.dialect.kills(), unix.O_RDONLY)
 	if err != nil {
-		return nil, s.fault(t.fault("open", name, err))
+		return nil, s.fault(err)
 	}
-	return &Kills{fd}, nil
+	return &Kills{file}, nil
 }
 
 // Read returns the count, which is that of [Session.OOM].
@@ -33,7 +34,7 @@ func (k *Kills) Read() (int, error) {
 		return 0, nil
 	}
 	var text [512]byte // more than there is in either version
-	n, err := quick.ReadStart(uintptr(k.fd), text[:])
+	n, err := quick.ReadStart(k.file.Fd(), text[:])
 	if err != nil {
 		return 0, err
 	}
@@ -46,5 +47,5 @@ func (k *Kills) Close() error {
 	if k == nil {
 		return nil
 	}
-	return unix.Close(k.fd)
+	return k.file.Close()
 }
