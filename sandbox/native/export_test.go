@@ -83,3 +83,6 @@ func TakenReady(b *Backend) (n int) {
 	}
 	return n
 }
+
+// FreezeWork stops what a sandbox runs, in use or not.
+func FreezeWork(ctx context.Context, x sandbox.Sandbox) error { return x.(*box).cgroup.Freeze(ctx) }
