@@ -39,17 +39,17 @@ func openFiles(t *testing.T, pid int) (soft, hard string) {
 // enough for, and refuses one more in words that help.
 func TestDescriptors_AreNotUsedUp(t *testing.T) {
 	p := newPlace(t, "MSB_MAX_SESSIONS=100", "MSB_ENABLE_LRU_EVICTION=false", "SANDWARDEN_LIMITS_ADMISSION_WAIT=0", "SANDWARDEN_LIMITS_CONNECTIONS=8")
-	p.limited(t, 32, 96)
+	p.limited(t, 208, 216) // the daemon has descriptors above 200 for its children
 	s := p.serve(t)
-	if soft, hard := openFiles(t, s.cmd.Process.Pid); soft != "95" && soft != hard { // the runtime stays one below
+	if soft, hard := openFiles(t, s.cmd.Process.Pid); soft != "215" && soft != hard { // the runtime stays one below
 		t.Errorf("the daemon may open %s of %s files", soft, hard)
 	}
 	if text := s.log.String(); !strings.Contains(text, "more sessions are allowed than this host takes") || !strings.Contains(text, "RLIMIT_NOFILE") {
 		t.Errorf("the log says nothing of it: %s", text)
 	}
 	made := 0
-	for ; made < 40; made++ {
-		got, err := s.call(t.Context(), "execute_code", arguments{"session_id": "s" + string(rune('a'+made)), "code": "1"})
+	for ; made < 80; made++ {
+		got, err := s.call(t.Context(), "execute_code", arguments{"session_id": fmt.Sprintf("s%d", made), "code": "1"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,10 +62,10 @@ func TestDescriptors_AreNotUsedUp(t *testing.T) {
 		}
 		break
 	}
-	if made < 2 || made > 24 {
+	if made < 2 || made > 50 {
 		t.Errorf("%d sessions were made", made)
 	}
-	if got := s.run(t, "sa", "print(6 * 7)"); got != "42" { // what there is goes on
+	if got := s.run(t, "s0", "print(6 * 7)"); got != "42" { // what there is goes on
 		t.Errorf("got %q", got)
 	}
 	if len(s.sessions(t)) != made {

@@ -127,7 +127,7 @@ func TestCheck_EachFault(t *testing.T) {
 		"a container's processes": {0, func(h *host) {
 			h.pids = func(context.Context) (int64, int64, string, bool) { return 10, 2048, "/sys/fs/cgroup", true }
 		}, "processes of the group", Warn, "--pids-limit 54096"},
-		"hardly any files":         {0, func(h *host) { h.nofile = func() (uint64, error) { return 64, nil } }, "open files", Warn, "ulimit"},
+		"hardly any files":         {0, func(h *host) { h.nofile = func() (uint64, error) { return 64, nil } }, "open files", Refuse, "ulimit"},
 		"no state directory":       {0, func(h *host) { h.writable = func(string) error { return &fs.PathError{Err: unix.EROFS} } }, "state directory", Refuse, "SANDWARDEN_STATE_DIR"},
 		"runtime noexec":           {0, func(h *host) { h.mounted = func(string) (bool, bool, error) { return true, false, nil } }, "runtime directory", Refuse, "SANDWARDEN_RUNTIME_DIR"},
 		"runtime read-only":        {0, func(h *host) { h.mounted = func(string) (bool, bool, error) { return false, true, nil } }, "runtime directory", Refuse, "SANDWARDEN_RUNTIME_DIR"},

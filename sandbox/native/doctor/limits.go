@@ -135,6 +135,10 @@ func (h *host) enough(name, why string, all ...sandbox.Supply) Finding {
 	return f
 }
 
+// fewestFiles is what the daemon needs to make a sandbox at all: it gives some of
+// what its children get numbers above 200.
+const fewestFiles = 256
+
 // files are the descriptors of the daemon, which raises the soft limit itself.
 func (h *host) files() Finding {
 	hard, err := h.nofile()
@@ -143,6 +147,9 @@ func (h *host) files() Finding {
 	}
 	f := h.enough("open files", "a session takes up to %d descriptors of the daemon", supply.Descriptors(int64(min(hard, math.MaxInt32)), 0))
 	f.Value += "; the daemon raises the soft limit to this hard one"
+	if hard < fewestFiles {
+		f.Level, f.Why = Refuse, fmt.Sprintf("the daemon and one sandbox need %d", fewestFiles)
+	}
 	return f
 }
 
