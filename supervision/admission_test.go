@@ -273,6 +273,7 @@ func TestAdmission_HostMemory(t *testing.T) {
 		time.Sleep(time.Second)
 		create(t, s, "b")
 		free.Store(1 << 30)
+		time.Sleep(2 * time.Second) // until it is looked at again
 		waits := begin(t.Context(), s, code("c", "print:x"))
 		synctest.Wait()
 		wantNames(t, s, "b") // a was evicted, which did not help yet

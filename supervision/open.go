@@ -116,21 +116,15 @@ func (s *state) room() room {
 		held: s.held, maxHeld: s.opts.MaxOwned,
 		host: boundless, relieved: time.Since(s.evicted) < tickEvery,
 	}
-	unseen := 0
 	for sl := range s.booked {
-		switch {
-		case sl.phase == ending:
+		if sl.phase == ending {
 			r.going = append(r.going, sl.claim())
-		case sl.box == nil:
-			unseen++
 		}
 	}
-	if s.opts.HostMemory != nil && s.opts.MaxMemoryMB <= 0 {
-		r.total, r.available = s.opts.HostMemory()
-		r.host = hostRoom(r.total, r.available, unseen)
-	}
-	if s.opts.Supplies != nil {
-		r.supply(s.opts.Supplies(), unseen)
+	if s.seen.host(&r, s.unseen()); time.Since(s.seen.at) > lookEvery || r.host < plenty {
+		s.seeHost()
+		r.host = boundless
+		s.seen.host(&r, s.unseen())
 	}
 	return r
 }

@@ -108,6 +108,7 @@ type state struct {
 	counts    map[sandbox.Status]int
 	frozen    int       // of counts, whose sandboxes are frozen
 	evicted   time.Time // when a session last made room for another
+	seen      sight     // of the host
 	freezing  int       // sandboxes that are being frozen
 	due       []*slot   // whose are to be frozen next
 }

@@ -103,11 +103,17 @@ func (x *box) isAlive() bool {
 	}
 }
 
+// firstCall is about what a session takes to begin, and to answer once: who asked for
+// it waits for that, and nobody for the next ready sandbox.
+const firstCall = 5 * time.Millisecond
+
 // takeReady returns a ready sandbox as that of a session, or nil.
 func (b *Backend) takeReady(ctx context.Context, id sandbox.ID, spec sandbox.Spec) *box {
 	if b.pool == nil {
 		return nil
 	}
+	done := b.pool.Foreground()
+	defer time.AfterFunc(firstCall, done)
 	x, ok := b.pool.Take(poolKey{spec.Template.Name})
 	if !ok {
 		return nil
