@@ -3,6 +3,7 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -18,9 +19,7 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 	if err := x.reshape(spec.Flavor); err != nil {
 		return err
 	}
-	if err := x.backend.namer.name(x, hostname(spec.Session)); err != nil {
-		return err
-	}
+	named := x.backend.namer.name(x, hostname(spec.Session))
 	slot := x.id
 	x.mu.Lock()
 	x.id, x.spec, x.env = id, spec, spec.Env
@@ -30,10 +29,11 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 	x.mu.Unlock()
 	x.client.Rename(id)
 	x.backend.rename(x, slot)
-	if err := x.backend.records.write(x.record); err != nil {
-		return err
+	err := x.backend.records.write(x.record)
+	if err == nil {
+		err = x.backend.records.removeFile(slot) // a daemon that finds both believes the other
 	}
-	return x.backend.records.removeFile(slot) // a daemon that finds both believes the other
+	return errors.Join(named(), err)
 }
 
 // rename has a sandbox known by its id. What it has on the host keeps its slot.

@@ -73,7 +73,7 @@ func (x *box) forkKernel(ctx context.Context, g *gifts) {
 	if err == nil {
 		files := append(append([]*os.File{}, g.kernel.zygote...), g.joins...)
 		err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, func(ctx context.Context, z *zygote) error {
-			return z.fork(ctx, x.record.UID, init, files)
+			return z.fork(ctx, x.record.UID, init, x.pooled, files)
 		})
 	}
 	if init >= 0 {

@@ -51,14 +51,14 @@ func (n *namer) serve(own int) {
 	}
 }
 
-// name gives a sandbox its name.
-func (n *namer) name(x *box, name string) error {
+// name begins to give a sandbox its name, and returns how to wait for that.
+func (n *namer) name(x *box, name string) (wait func() error) {
 	r := naming{of: x, name: name, result: make(chan error, 1)}
 	select {
 	case n.requests <- r:
-		return <-r.result
+		return func() error { return <-r.result }
 	case <-n.done:
-		return errNamer
+		return func() error { return errNamer }
 	}
 }
 

@@ -57,6 +57,11 @@ func TestReady_BoundLate(t *testing.T) {
 			if got, want := strings.TrimSpace(string(x.Await(t, id).Stdout)), "it's $HOME|a-name|/tmp|it's $HOME"; got != want {
 				t.Errorf("code saw %q, want %q", got, want)
 			}
+			if status.Template.Language == sandbox.Python {
+				if got := x.Code(t, forked).Exit.Result; got != "True" {
+					t.Errorf("forked: %s", got)
+				}
+			}
 			if got := string(x.Shell(t, "echo $GREETING; df -m /work /tmp | awk 'NR>1{print $2}'; df -i /work | awk 'NR>1{print $2}'; hostname").Stdout); got != "it's $HOME\n2048\n2048\n262144\na-name\n" {
 				t.Errorf("a command saw %q", got)
 			}

@@ -139,9 +139,10 @@ type zygoteAnswer struct {
 
 // fork has the zygote fork a kernel as the user uid into the sandbox whose PID 1
 // is the descriptor init, with its ends of the kernel's files and the cgroups to
-// join. Errors that are errZygote mean that it is to end.
-func (z *zygote) fork(ctx context.Context, uid, init int, files []*os.File) error {
-	request, err := json.Marshal(map[string]int{"uid": uid, "gid": uid})
+// join. One that waits for its session may run something before. Errors that are
+// errZygote mean that it is to end.
+func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*os.File) error {
+	request, err := json.Marshal(map[string]any{"uid": uid, "gid": uid, "waits": waits})
 	if err != nil {
 		return err
 	}

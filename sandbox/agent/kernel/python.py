@@ -516,7 +516,7 @@ class Kernel:
 
     # Before there is a session.
 
-    def rehearse(self):
+    def rehearse(self, cells):
         """Run cells, and leave nothing of them but memory that was touched.
 
         What forks then shares those pages, and a first cell of a session costs
@@ -524,10 +524,13 @@ class Kernel:
         """
         import linecache
 
-        names = dict(self.names)
-        for _ in range(10):  # so that the interpreter sees what it runs often
-            for source in _REHEARSAL:
-                self.run("0", source)
+        self.process = os.getpid()
+        names, out, err = dict(self.names), sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = open(os.devnull, "w")
+        for source in cells:
+            self.run("0", source)
+        sys.stdout.close()
+        sys.stdout, sys.stderr = out, err
         for name in self.sources.lines:
             linecache.cache.pop(name, None)
         self.sources.lines.clear()
@@ -705,7 +708,7 @@ def prepare():
     """Return a kernel that has run cells, to be served in what is forked."""
     kernel = Kernel()
     kernel.install()
-    kernel.rehearse()
+    kernel.rehearse(_REHEARSAL * 10)  # so often that the interpreter knows what it runs
     return kernel
 
 

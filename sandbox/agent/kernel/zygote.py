@@ -6,7 +6,7 @@ kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
 [[path, rights], …], "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules]}. The answer is {"ready": …}.
 
-Each packet after it asks for one kernel: {"uid": n, "gid": n}, with the
+Each packet after it asks for one kernel: {"uid": n, "gid": n, "waits": bool}, with the
 descriptors of the sandbox's PID 1, of the kernel's control socket, stdout and
 stderr, and of the cgroups to join. The answer is {"ok": true}, once the kernel
 is locked down, or {"error": text}. At the end of the socket the zygote ends.
@@ -164,6 +164,7 @@ class Zygote:
         self.socket = _socket.socket(fileno=_CONTROL)
         self.own = _check(_libc.syscall(_PIDFD_OPEN, os.getpid(), 0), "pidfd_open")
         self.policy = None
+        self.waits = False  # of a kernel: its session comes later
 
     def receive(self):
         """Return the next request and its descriptors; None at the end."""
@@ -260,6 +261,7 @@ class Zygote:
                 os._exit(0)
             os.setsid()
             self.policy.lock_down(request["uid"], request["gid"])
+            self.waits = request["waits"]
             os.chdir("/work")
             self.socket.detach()
             for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
@@ -285,6 +287,8 @@ def _main():
     zygote.begin(driver)
     zygote.serve()
     _reseed()
+    if zygote.waits:
+        driver.kernel.rehearse(["1 + 1"])
     return driver
 
 
