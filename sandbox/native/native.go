@@ -122,7 +122,8 @@ type Backend struct {
 	pool  *pool.Pool[poolKey, *box] // nil without
 	namer *namer
 
-	places  chan struct{}  // holds one of each sandbox that is being made for a session
+	places  chan struct{} // holds one of each sandbox that is being made for a session
+	closed  sync.Once
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
 
@@ -291,8 +292,13 @@ func (b *Backend) Pressure() (used, limit int64) {
 // as the limits of the daemon's own cgroup have it.
 func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemory() }
 
-// Close implements [sandbox.Backend].
-func (b *Backend) Close(ctx context.Context) error {
+// Close implements [sandbox.Backend]. Once it has been called, it does nothing.
+func (b *Backend) Close(ctx context.Context) (err error) {
+	b.closed.Do(func() { err = b.close(ctx) })
+	return err
+}
+
+func (b *Backend) close(ctx context.Context) error {
 	err := b.closePool(ctx)
 	close(b.closing)
 	err = errors.Join(err, b.settle(ctx))

@@ -269,8 +269,10 @@ class Zygote:
             os.write(tell, _LOCKED)
             _check(_libc.syscall(_CLOSE_RANGE, 4, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
         except BaseException as error:
-            os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
-            os._exit(1)
+            try:
+                os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
+            finally:  # never back to the loop: it may have all rights still
+                os._exit(1)
 
 
 def _reseed():
