@@ -29,20 +29,34 @@ var errNamer = errors.New("host names cannot be given any more")
 // newNamer starts the thread, which ends with close.
 func newNamer() (*namer, error) {
 	n := &namer{requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
-	own, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("host names: %w", err)
-	}
+	started := make(chan error)
 	go func() {
 		defer close(n.done)
-		offMainThread(func() { n.serve(own) })
+		offMainThread(func() { n.serve(started) })
 	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("host names: %w", err)
+	}
 	return n, nil
 }
 
+// ownSpace moves the thread into a name space of its own, and returns that. From a
+// sandbox's an ordinary user does not get back to the host's.
+func ownSpace() (int, error) {
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return -1, err
+	}
+	return unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
 // serve keeps its thread locked, so that it ends with it.
-func (n *namer) serve(own int) {
+func (n *namer) serve(started chan<- error) {
 	runtime.LockOSThread()
+	own, err := ownSpace()
+	started <- err
+	if err != nil {
+		return
+	}
 	defer func() { _ = unix.Close(own) }()
 	for {
 		select {

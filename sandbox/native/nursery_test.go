@@ -66,9 +66,6 @@ func TestNursery_HangsAtTheEnd(t *testing.T) {
 
 // Who names a sandbox while the backend is closed is told so.
 func TestNamer_Closed(t *testing.T) {
-	if ordinary() {
-		t.Skip("one backend of this kind is enough")
-	}
 	if err := native.NameWhenClosed(); err == nil {
 		t.Error("a host name was given")
 	}
