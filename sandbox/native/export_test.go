@@ -172,3 +172,6 @@ func NameWhenClosed() error {
 	n.close()
 	return n.name(&box{}, "late")()
 }
+
+// EndOrphans looks once for what nobody claims, and ends it.
+func EndOrphans(ctx context.Context, b *Backend) error { return b.endOrphans(ctx) }

@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -126,8 +127,10 @@ type Backend struct {
 	closed  sync.Once
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
+	makings sync.WaitGroup // of sandboxes for sessions
 
 	mu      sync.Mutex
+	shut    bool // nothing is made any more
 	boxes   map[sandbox.ID]*box
 	slots   map[sandbox.ID]bool // that differ from the ids of their sandboxes
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
@@ -299,6 +302,7 @@ func (b *Backend) Close(ctx context.Context) (err error) {
 }
 
 func (b *Backend) close(ctx context.Context) error {
+	b.shutDoor()
 	err := b.closePool(ctx)
 	close(b.closing)
 	err = errors.Join(err, b.settle(ctx))
@@ -319,10 +323,47 @@ func (b *Backend) close(ctx context.Context) error {
 	return err
 }
 
-// settle waits until nothing is being destroyed any more, or ctx ends: what
-// destroys needs the cgroups.
+// enter begins to make a sandbox for a session, which Close waits for until leave
+// is called.
+func (b *Backend) enter() (leave func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shut {
+		return nil, &sandbox.Error{Op: "create", Kind: sandbox.Unavailable, Detail: "the daemon is ending", Remedy: "try again when it has started"}
+	}
+	b.makings.Add(1)
+	return b.makings.Done, nil
+}
+
+func (b *Backend) shutDoor() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
+}
+
+// await waits for a group, or the end of ctx.
+func await(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() { // ends with the group
+		defer close(done)
+		group.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// settle waits until nothing is being made or destroyed any more, or ctx ends: what
+// does needs the cgroups.
 func (b *Backend) settle(ctx context.Context) error {
+	made := await(ctx, &b.makings)
 	b.burials.Wait()
+	if made != nil {
+		return fmt.Errorf("sandboxes are still being made: %w", made)
+	}
 	b.mu.Lock()
 	left := slices.Collect(maps.Values(b.boxes))
 	b.mu.Unlock()

@@ -63,18 +63,3 @@ func TestNursery_HangsAtTheEnd(t *testing.T) {
 		t.Error("the zygote is still there")
 	}
 }
-
-// Who names a sandbox while the backend is closed is told so.
-func TestNamer_Closed(t *testing.T) {
-	if err := native.NameWhenClosed(); err == nil {
-		t.Error("a host name was given")
-	}
-}
-
-// The backend may be closed again.
-func TestClose_Twice(t *testing.T) {
-	b := begin(t, warm) // which closes it, too
-	if err := b.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
