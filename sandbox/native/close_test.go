@@ -21,6 +21,16 @@ func TestClose_Twice(t *testing.T) {
 	}
 }
 
+// A backend that makes nothing is closed also when there is no time left for it.
+func TestClose_ContextHasEnded(t *testing.T) {
+	b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who asks for a sandbox while the backend is closed gets one, or is told why not.
 // What is there afterwards is the next daemon's to end.
 func TestClose_AmidCreations(t *testing.T) {

@@ -175,3 +175,6 @@ func NameWhenClosed() error {
 
 // EndOrphans looks once for what nobody claims, and ends it.
 func EndOrphans(ctx context.Context, b *Backend) error { return b.endOrphans(ctx) }
+
+// WasReady reports whether a sandbox was made before its session was known.
+func WasReady(x sandbox.Sandbox) bool { return x.(*box).pooled }

@@ -127,10 +127,11 @@ type Backend struct {
 	closed  sync.Once
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
-	makings sync.WaitGroup // of sandboxes for sessions
+	unmade  chan struct{}  // closed when nothing is made for sessions, and nothing will be
 
 	mu      sync.Mutex
-	shut    bool // nothing is made any more
+	making  int  // for sessions
+	shut    bool // nothing more is made for them
 	boxes   map[sandbox.ID]*box
 	slots   map[sandbox.ID]bool // that differ from the ids of their sandboxes
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
@@ -147,7 +148,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
@@ -331,38 +332,51 @@ func (b *Backend) enter() (leave func(), err error) {
 	if b.shut {
 		return nil, &sandbox.Error{Op: "create", Kind: sandbox.Unavailable, Detail: "the daemon is ending", Remedy: "try again when it has started"}
 	}
-	b.makings.Add(1)
-	return b.makings.Done, nil
+	b.making++
+	return b.leave, nil
 }
 
+func (b *Backend) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.making--
+	if b.shut && b.making == 0 {
+		close(b.unmade)
+	}
+}
+
+// shutDoor is called once.
 func (b *Backend) shutDoor() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.shut = true
+	if b.making == 0 {
+		close(b.unmade)
+	}
 }
 
-// await waits for a group, or the end of ctx.
-func await(ctx context.Context, group *sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() { // ends with the group
-		defer close(done)
-		group.Wait()
-	}()
+// awaitMade waits until nothing is made for sessions, or ctx ends.
+func (b *Backend) awaitMade(ctx context.Context) error {
+	select { // a context that has ended is none of our business then
+	case <-b.unmade:
+		return nil
+	default:
+	}
 	select {
-	case <-done:
+	case <-b.unmade:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("sandboxes are still being made: %w", context.Cause(ctx))
 	}
 }
 
 // settle waits until nothing is being made or destroyed any more, or ctx ends: what
 // does needs the cgroups.
 func (b *Backend) settle(ctx context.Context) error {
-	made := await(ctx, &b.makings)
+	made := b.awaitMade(ctx)
 	b.burials.Wait()
 	if made != nil {
-		return fmt.Errorf("sandboxes are still being made: %w", made)
+		return made
 	}
 	b.mu.Lock()
 	left := slices.Collect(maps.Values(b.boxes))

@@ -4,6 +4,7 @@ package native_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,24 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/native"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 )
+
+// One session after another gets a ready sandbox, whoever runs the daemon.
+func TestReady_ServesOn(t *testing.T) {
+	b := begin(t, warm)
+	for i := range 3 {
+		ready(t, b, "python")
+		x, err := b.Create(t.Context(), sandbox.ID(fmt.Sprint("sb-on-", i)), python("on"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !native.WasReady(x) {
+			t.Errorf("sandbox %d was not a ready one", i)
+		}
+		if err := x.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 // A daemon that was killed between the two steps of a hand-over leaves two records
 // of one sandbox. The next has one sandbox, if it is claimed, and none otherwise.
