@@ -3,7 +3,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +37,41 @@ func TestPool_OfADaemon(t *testing.T) {
 	next.wantReady(t)
 	next.stop(t, syscall.SIGINT)
 	next.wantNothingLeft(t)
+}
+
+// A zygote has rights: one that hangs does not outlive its daemon, whatever ends that.
+func TestPool_ZygoteThatHangs(t *testing.T) {
+	p := newPlace(t, "SANDWARDEN_POOL_MIN=2")
+	s := p.serve(t)
+	s.wantReady(t)
+	zygotes := s.zygotes()
+	if len(zygotes) == 0 {
+		t.Fatal("there is no zygote")
+	}
+	for _, zygote := range zygotes {
+		pid, _ := strconv.Atoi(strings.Fields(zygote)[0])
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.kill(t)
+	eventually(t, "zygotes end", func() bool { return !slices.ContainsFunc(zygotes, func(z string) bool { return !isGone(z) }) })
+	next := p.serve(t)
+	next.stop(t, syscall.SIGINT)
+	next.wantNothingLeft(t)
+}
+
+// zygotes returns the identities of a daemon's zygotes.
+func (s *server) zygotes() (all []string) {
+	names, _ := filepath.Glob("/proc/[0-9]*")
+	for _, name := range names {
+		pid := filepath.Base(name)
+		line, _ := os.ReadFile(filepath.Join(name, "cmdline"))
+		if fields := statOf(pid); fields != nil && fields[1] == strconv.Itoa(s.cmd.Process.Pid) && strings.Contains(string(line), "/zygote.py") {
+			all = append(all, identity(pid))
+		}
+	}
+	return all
 }
 
 // wantReady waits until as many sandboxes are ready as there are to be.

@@ -32,6 +32,11 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err := b.usable(spec.Template); err != nil {
 		return nil, err
 	}
+	done, err := b.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if x := b.takeReady(ctx, id, spec); x != nil {
 		return x, nil
 	}

@@ -4,6 +4,9 @@ package native
 
 import (
 	"context"
+	"errors"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,3 +86,95 @@ func TakenReady(b *Backend) (n int) {
 	}
 	return n
 }
+
+// StopZygote stops a template's zygote where it is.
+func StopZygote(b *Backend, template string) {
+	_ = unix.Kill(ZygotePID(b, template), unix.SIGSTOP)
+}
+
+// ContinueZygote has one go on.
+func ContinueZygote(pid int) { _ = unix.Kill(pid, unix.SIGCONT) }
+
+// AwaitFork waits until a template's zygote is asked for a kernel.
+func AwaitFork(ctx context.Context, b *Backend, template string) {
+	awaitFork(ctx, b.nurseries[template])
+}
+
+func awaitFork(ctx context.Context, n *nursery) {
+	for ctx.Err() == nil && n.mu.TryLock() {
+		n.mu.Unlock()
+		rest(ctx, time.Millisecond)
+	}
+}
+
+// AskAfterEnd ends a context when its request has been answered, and returns how the
+// next one fares.
+func AskAfterEnd(ctx context.Context, b *Backend, template string) error {
+	return b.nurseries[template].fork(ctx, func(ctx context.Context, z *zygote) error {
+		ended, cancel := context.WithCancel(ctx)
+		stop := z.heed(ended)
+		cancel()
+		stop()
+		_, err := z.ask(ctx, []byte(`{}`), nil) // which it refuses
+		return err
+	})
+}
+
+// PutLeavesWorn reports whether a nursery is to replace a zygote that has just come.
+func PutLeavesWorn() bool {
+	n := newNursery(nil, 1, nil)
+	n.replace()
+	n.put(nil)
+	return len(n.worn) > 0
+}
+
+// EndNurseryInFork ends a nursery whose zygote hangs in a fork, and reports whether
+// the zygote is there afterwards.
+func EndNurseryInFork(ctx context.Context, b *Backend, t sandbox.Template) (left bool, err error) {
+	n := newNursery(func(ctx context.Context) (*zygote, error) { return b.startZygote(ctx, t) }, 100, b.opts.Logger)
+	running, end := context.WithCancel(ctx)
+	defer end()
+	ended := make(chan struct{})
+	go func() { defer close(ended); n.run(running, t) }()
+	n.await(ctx)
+	if !n.ready() {
+		return false, errNoZygote
+	}
+	pid := n.current.pid
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		return false, err
+	}
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = unix.Close(self) }()
+	forked := make(chan error, 1)
+	go func() {
+		forked <- n.fork(ctx, func(ctx context.Context, z *zygote) error { return z.fork(ctx, 1, self, false, nil) })
+	}()
+	awaitFork(ctx, n)
+	end()
+	<-ended
+	left = !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+	if err := <-forked; !errors.Is(err, errZygote) {
+		return left, errors.Join(errors.New("the fork that hung"), err)
+	}
+	return left, nil
+}
+
+// NameWhenClosed names a sandbox when nobody does that any more.
+func NameWhenClosed() error {
+	n, err := newNamer()
+	if err != nil {
+		return nil //nolint:nilerr // the caller wants another
+	}
+	n.close()
+	return n.name(&box{}, "late")()
+}
+
+// EndOrphans looks once for what nobody claims, and ends it.
+func EndOrphans(ctx context.Context, b *Backend) error { return b.endOrphans(ctx) }
+
+// WasReady reports whether a sandbox was made before its session was known.
+func WasReady(x sandbox.Sandbox) bool { return x.(*box).pooled }

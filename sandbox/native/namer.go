@@ -14,6 +14,7 @@ import (
 // space of each for a moment. It may run nothing else, and ends with its goroutine.
 type namer struct {
 	requests chan naming
+	quit     chan struct{} // closed by close
 	done     chan struct{} // closed when nobody names any more
 }
 
@@ -27,24 +28,43 @@ var errNamer = errors.New("host names cannot be given any more")
 
 // newNamer starts the thread, which ends with close.
 func newNamer() (*namer, error) {
-	n := &namer{requests: make(chan naming), done: make(chan struct{})}
-	own, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("host names: %w", err)
-	}
+	n := &namer{requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
+	started := make(chan error)
 	go func() {
 		defer close(n.done)
-		offMainThread(func() { n.serve(own) })
+		offMainThread(func() { n.serve(started) })
 	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("host names: %w", err)
+	}
 	return n, nil
 }
 
+// ownSpace moves the thread into a name space of its own, and returns that. From a
+// sandbox's an ordinary user does not get back to the host's.
+func ownSpace() (int, error) {
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return -1, err
+	}
+	return unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
 // serve keeps its thread locked, so that it ends with it.
-func (n *namer) serve(own int) {
+func (n *namer) serve(started chan<- error) {
 	runtime.LockOSThread()
+	own, err := ownSpace()
+	started <- err
+	if err != nil {
+		return
+	}
 	defer func() { _ = unix.Close(own) }()
-	for r := range n.requests {
-		r.result <- r.of.setHostname(r.name)
+	for {
+		select {
+		case r := <-n.requests:
+			r.result <- r.of.setHostname(r.name)
+		case <-n.quit:
+			return
+		}
 		if unix.Setns(own, unix.CLONE_NEWUTS) != nil {
 			return // it is in a sandbox's for good
 		}
@@ -63,7 +83,7 @@ func (n *namer) name(x *box, name string) (wait func() error) {
 }
 
 func (n *namer) close() {
-	close(n.requests)
+	close(n.quit)
 	<-n.done
 }
 

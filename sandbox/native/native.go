@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -122,11 +123,15 @@ type Backend struct {
 	pool  *pool.Pool[poolKey, *box] // nil without
 	namer *namer
 
-	places  chan struct{}  // holds one of each sandbox that is being made for a session
+	places  chan struct{} // holds one of each sandbox that is being made for a session
+	closed  sync.Once
 	closing chan struct{}  // closed by Close
 	burials sync.WaitGroup // of sandboxes that could not be ended at once, the look for orphans, and zygotes
+	unmade  chan struct{}  // closed when nothing is made for sessions, and nothing will be
 
 	mu      sync.Mutex
+	making  int  // for sessions
+	shut    bool // nothing more is made for them
 	boxes   map[sandbox.ID]*box
 	slots   map[sandbox.ID]bool // that differ from the ids of their sandboxes
 	claimed map[sandbox.ID]bool // of an earlier daemon, and not adopted yet
@@ -143,7 +148,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
@@ -291,8 +296,14 @@ func (b *Backend) Pressure() (used, limit int64) {
 // as the limits of the daemon's own cgroup have it.
 func (b *Backend) HostMemory() (total, available int64) { return cgroup.HostMemory() }
 
-// Close implements [sandbox.Backend].
-func (b *Backend) Close(ctx context.Context) error {
+// Close implements [sandbox.Backend]. Once it has been called, it does nothing.
+func (b *Backend) Close(ctx context.Context) (err error) {
+	b.closed.Do(func() { err = b.close(ctx) })
+	return err
+}
+
+func (b *Backend) close(ctx context.Context) error {
+	b.shutDoor()
 	err := b.closePool(ctx)
 	close(b.closing)
 	err = errors.Join(err, b.settle(ctx))
@@ -313,10 +324,60 @@ func (b *Backend) Close(ctx context.Context) error {
 	return err
 }
 
-// settle waits until nothing is being destroyed any more, or ctx ends: what
-// destroys needs the cgroups.
+// enter begins to make a sandbox for a session, which Close waits for until leave
+// is called.
+func (b *Backend) enter() (leave func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shut {
+		return nil, &sandbox.Error{Op: "create", Kind: sandbox.Unavailable, Detail: "the daemon is ending", Remedy: "try again when it has started"}
+	}
+	b.making++
+	return b.leave, nil
+}
+
+func (b *Backend) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.making--
+	if b.shut && b.making == 0 {
+		close(b.unmade)
+	}
+}
+
+// shutDoor is called once.
+func (b *Backend) shutDoor() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
+	if b.making == 0 {
+		close(b.unmade)
+	}
+}
+
+// awaitMade waits until nothing is made for sessions, or ctx ends.
+func (b *Backend) awaitMade(ctx context.Context) error {
+	select { // a context that has ended is none of our business then
+	case <-b.unmade:
+		return nil
+	default:
+	}
+	select {
+	case <-b.unmade:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("sandboxes are still being made: %w", context.Cause(ctx))
+	}
+}
+
+// settle waits until nothing is being made or destroyed any more, or ctx ends: what
+// does needs the cgroups.
 func (b *Backend) settle(ctx context.Context) error {
+	made := b.awaitMade(ctx)
 	b.burials.Wait()
+	if made != nil {
+		return made
+	}
 	b.mu.Lock()
 	left := slices.Collect(maps.Values(b.boxes))
 	b.mu.Unlock()

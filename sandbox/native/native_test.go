@@ -69,7 +69,7 @@ func TestOrdinaryUser(t *testing.T) {
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestBackend|TestWalls|TestPIDOneIsGuarded|TestAgentKilled|TestOrphanGrace|TestVolumes_OrdinaryUser)$", "-test.count=1")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestBackend|TestWalls|TestPIDOneIsGuarded|TestAgentKilled|TestOrphanGrace|TestVolumes_OrdinaryUser|TestZygote_ForksOn|TestZygote_KernelIsLockedDown|TestZygote_Replaced|TestReady_BoundLate|TestReady_ServesOn|TestNamer_Closed)$", "-test.count=1")
 	cmd.Env = []string{"TMPDIR=" + home, "HOME=" + home, "PATH=/usr/bin:/bin"}
 	cmd.Dir = home
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -86,7 +86,10 @@ func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) er
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS},
+		Sys: &syscall.SysProcAttr{
+			Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+			Pdeathsig: syscall.SIGKILL, // one that hangs does not see the end of its socket; the nest's thread ends with the daemon
+		},
 	}
 	if z.pid, err = b.nest.start(b.init, []string{"sandwarden-agent", setup.ZygoteWord}, attr); err != nil {
 		return fmt.Errorf("start a zygote: %w", err)
@@ -146,7 +149,8 @@ func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*o
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, zygoteFork)
+	// Not the caller's: who gives up in the middle would cost all others the zygote.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), zygoteFork)
 	defer cancel()
 	fds := []int{init}
 	for _, f := range files {
@@ -165,8 +169,7 @@ func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*o
 
 // ask sends one packet and waits for the answer to it.
 func (z *zygote) ask(ctx context.Context, packet []byte, fds []int) (answer zygoteAnswer, err error) {
-	stop := context.AfterFunc(ctx, func() { _ = z.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer z.heed(ctx)()
 	var rights []byte
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
@@ -185,20 +188,36 @@ func (z *zygote) ask(ctx context.Context, packet []byte, fds []int) (answer zygo
 	return answer, nil
 }
 
-// end ends the zygote: it sees the end of its socket. One that does not is
-// killed.
-func (z *zygote) end() {
-	const patience = 2 * time.Second
-	_ = z.conn.Close()
-	select {
-	case <-z.gone:
-		return
-	case <-time.After(patience):
+// heed has the zygote's socket fail at the end of ctx, until the function that it
+// returns is called. A deadline that came at the last moment is then taken back:
+// it is not that of the next request.
+func (z *zygote) heed(ctx context.Context) (stop func()) {
+	set := make(chan struct{})
+	stopped := context.AfterFunc(ctx, func() {
+		defer close(set)
+		_ = z.conn.SetDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stopped() {
+			<-set
+			_ = z.conn.SetDeadline(time.Time{})
+		}
 	}
-	if raw, err := z.process.SyscallConn(); err == nil {
+}
+
+// end ends the zygote and waits for that. It has nothing to lose, so nobody waits
+// until it sees the end of its socket.
+func (z *zygote) end() {
+	_ = z.conn.Close()
+	z.kill()
+	<-z.gone
+}
+
+// kill has the zygote end, whatever it does. Who waits for its answer sees that.
+func (z *zygote) kill() {
+	if raw, err := z.process.SyscallConn(); err == nil { // else it is gone
 		_ = raw.Control(func(fd uintptr) { _ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
 	}
-	<-z.gone
 }
 
 // packetPair makes a socket whose messages keep their borders: ours in the

@@ -20,10 +20,7 @@ import (
 // begin opens a backend with the options, and waits until its zygotes are ready.
 func begin(t *testing.T, change func(*native.Options)) *native.Backend {
 	t.Helper()
-	if ordinary() {
-		t.Skip("one backend of this kind is enough")
-	}
-	opts := native.Options{StateDir: t.TempDir(), RuntimeDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	opts := native.Options{StateDir: t.TempDir(), RuntimeDir: t.TempDir(), AllowUnenforced: ordinary(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	change(&opts)
 	b, err := native.New(t.Context(), opts)
 	if err != nil {
@@ -97,6 +94,21 @@ answers += [socket.gethostname(), open('/proc/self/mountinfo').read().count('\n'
 		if got[i] != want[i] {
 			t.Errorf("answer %d is %q, and %q of one that was started", i, got[i], want[i])
 		}
+	}
+}
+
+// One zygote forks many kernels, whoever runs the daemon.
+func TestZygote_ForksOn(t *testing.T) {
+	b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
+	zygote := native.ZygotePID(b, "python")
+	for i := range 4 {
+		x := sandboxtest.NewBox(t, b, python(fmt.Sprint("on", i)))
+		if got := x.Code(t, forked).Exit.Result; got != "True" {
+			t.Errorf("forked: %s", got)
+		}
+	}
+	if now := native.ZygotePID(b, "python"); now != zygote {
+		t.Errorf("the zygote was process %d and is %d", zygote, now)
 	}
 }
 

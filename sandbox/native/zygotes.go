@@ -23,8 +23,9 @@ type nursery struct {
 	worn   chan struct{} // has a token when the zygote is to be replaced
 	tried  chan struct{} // closed when the first has started, or failed to
 
-	mu      sync.Mutex // held during a fork: a zygote does one thing at a time
-	current *zygote    // nil when there is none
+	ends    sync.WaitGroup // of zygotes that were given up
+	mu      sync.Mutex     // held during a fork: a zygote does one thing at a time
+	current *zygote        // nil when there is none
 }
 
 // nested reports whether we are in a user namespace. From there a thread that has
@@ -107,7 +108,7 @@ func (n *nursery) fork(ctx context.Context, do func(context.Context, *zygote) er
 	switch {
 	case errors.Is(err, errZygote):
 		n.current = nil
-		go z.end()
+		n.ends.Go(z.end)
 		n.replace()
 	case z.forks >= n.forks:
 		n.replace()
@@ -128,6 +129,7 @@ func (n *nursery) run(ctx context.Context, t sandbox.Template) {
 	const first, most = time.Second, time.Minute
 	tried := sync.OnceFunc(func() { close(n.tried) })
 	defer tried()
+	kill := func() {} // the zygote of this moment
 	for pause := first; ctx.Err() == nil; {
 		began := time.Now()
 		z, err := n.start(ctx)
@@ -144,6 +146,7 @@ func (n *nursery) run(ctx context.Context, t sandbox.Template) {
 			n.logger.Warn("a module cannot be loaded before sandboxes begin", "template", t.Name, "module", module, "err", why)
 		}
 		n.put(z)
+		kill = z.kill
 		tried()
 		select {
 		case <-n.worn:
@@ -154,7 +157,9 @@ func (n *nursery) run(ctx context.Context, t sandbox.Template) {
 			rest(ctx, first)
 		}
 	}
+	kill() // one that hangs in a fork would have the next line wait
 	n.put(nil)
+	n.ends.Wait()
 }
 
 // rest waits, but no longer than ctx.
@@ -167,11 +172,16 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// put makes z the one that forks, and ends the one before.
+// put makes z the one that forks, and ends the one before. What was asked for until
+// now is z.
 func (n *nursery) put(z *zygote) {
 	n.mu.Lock()
 	old := n.current
 	n.current = z
+	select {
+	case <-n.worn:
+	default:
+	}
 	n.mu.Unlock()
 	if old != nil {
 		old.end()

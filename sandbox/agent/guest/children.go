@@ -160,8 +160,10 @@ func joinAll(tasks []*os.File) {
 	}
 }
 
-// tenantFirst makes the kernel's last resort choose the child before PID 1. It
-// can only raise the score, and the tenant too can only raise it further.
+// tenantFirst makes the kernel's last resort choose the child before PID 1. The
+// tenant can take that back, down to the daemon's own score and no further: only
+// who has CAP_SYS_RESOURCE could set a lower bound. Its own limit it meets in a
+// cgroup in which PID 1 is not.
 func tenantFirst(pid int) {
 	path := "/proc/" + strconv.Itoa(pid) + "/oom_score_adj"
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)

@@ -163,6 +163,8 @@ class Zygote:
     def __init__(self):
         self.socket = _socket.socket(fileno=_CONTROL)
         self.own = _check(_libc.syscall(_PIDFD_OPEN, os.getpid(), 0), "pidfd_open")
+        # An ordinary user's pid namespace is that of the host, to which nobody gets back.
+        self.returns = _libc.setns(self.own, _NEW_PID) == 0
         self.policy = None
         self.waits = False  # of a kernel: its session comes later
 
@@ -216,7 +218,7 @@ class Zygote:
         """
         told, tell = os.pipe()
         try:
-            middle = self.fork_middle(files[0])
+            middle = self.fork_middle(files[0]) if self.returns else self.fork_beyond(files[0], tell)
         except OSError:
             os.close(told)
             os.close(tell)
@@ -241,6 +243,21 @@ class Zygote:
         if child:
             self.leave()
         return _check(child, "fork")
+
+    def fork_beyond(self, init, tell):
+        """Fork a child in the pid namespace of a process, by one that enters it for good and waits for that child."""
+        beyond = _check(_fork(), "fork")
+        if beyond:
+            return beyond
+        try:
+            _check(_libc.setns(init, _NEW_PID), "setns of the pid namespace")
+            middle = _check(_fork(), "fork")
+            if middle:
+                os.waitpid(middle, 0)
+                os._exit(0)
+            return 0
+        except BaseException as error:
+            _give_up(tell, error)
 
     def leave(self):
         """Have further children in our own pid namespace again, or none."""
@@ -269,8 +286,15 @@ class Zygote:
             os.write(tell, _LOCKED)
             _check(_libc.syscall(_CLOSE_RANGE, 4, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
         except BaseException as error:
-            os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
-            os._exit(1)
+            _give_up(tell, error)
+
+
+def _give_up(tell, error):
+    """End a child of the zygote, which may have all rights still: it never gets back to the loop."""
+    try:
+        os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
+    finally:
+        os._exit(1)
 
 
 def _reseed():
