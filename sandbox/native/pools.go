@@ -23,7 +23,7 @@ const readyBytes = 16 << 20
 
 // openPool begins to make sandboxes ready, if the options ask for it.
 func (b *Backend) openPool(ctx context.Context) {
-	if b.opts.PoolMin <= 0 || nested() {
+	if b.opts.PoolMin <= 0 {
 		return
 	}
 	var warm []poolKey

@@ -28,15 +28,10 @@ type nursery struct {
 	current *zygote        // nil when there is none
 }
 
-// nested reports whether we are in a user namespace. From there a thread that has
-// entered one of a sandbox's namespaces does not come back, so nothing is forked and
-// nothing bound late.
-func nested() bool { return mappedIDs() < allIDs }
-
 // openNurseries begins with zygotes for the templates that can have them.
 func (b *Backend) openNurseries(ctx context.Context) {
 	b.nurseries = map[string]*nursery{}
-	if b.opts.ZygoteForks <= 0 || b.opts.NoZygote || nested() {
+	if b.opts.ZygoteForks <= 0 || b.opts.NoZygote {
 		return
 	}
 	for _, status := range b.templates {
