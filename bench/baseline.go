@@ -138,13 +138,10 @@ func spawnBaseline(ctx context.Context, python string, n int) (*hdrhistogram.His
 }
 
 // idleBaseline returns the bytes of memory that a bare idle interpreter costs,
-// as Hold measures a session.
+// as Hold measures a session. Memory must be at rest.
 func idleBaseline(ctx context.Context, python string, n int, settle time.Duration) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := patient(ctx, settle); err != nil { // what a workload before left is still given back
-		return 0, err
-	}
 	before, err := memAvailable()
 	if err != nil {
 		return 0, err

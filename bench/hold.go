@@ -37,6 +37,9 @@ func Hold(ctx context.Context, o Options) (r *Result, err error) {
 	if h.resident, err = residentOf(o); err != nil {
 		o.note("tasks and descriptors of held sessions: %v", err)
 	}
+	if _, err := h.rest(ctx); err != nil { // what a workload before left is still given back
+		return nil, err
+	}
 	if h.base, err = idleBaseline(ctx, o.Python, min(o.N, 50), o.Settle); err != nil {
 		return nil, err
 	}
@@ -61,30 +64,26 @@ type holding struct {
 	resident *resident // nil when it cannot be looked at
 	base     float64   // bytes of a bare idle interpreter
 	there    int       // sessions: the first, which is not counted, and those held
-	memory   int64     // that was available before
-	before   *footprint
-	ready    int // sandboxes of the daemon's pools, before
+	before   *stock    // any session was held
 }
 
 // A heldStep is what some number of sessions costs.
 type heldStep struct {
-	n                          int
-	create, second             *hdrhistogram.Histogram
-	meanwhile                  *hdrhistogram.Histogram
-	each                       float64 // milliseconds of wall for each session made
-	memory                     float64 // bytes a session
-	tasks, descriptors, daemon float64 // a session; daemon in bytes
-	stop                       float64 // milliseconds of wall for each session stopped
+	n              int
+	create, second *hdrhistogram.Histogram
+	meanwhile      *hdrhistogram.Histogram
+	each           float64 // milliseconds of wall for each session made
+	share                  // of a session
+	stop           float64 // milliseconds of wall for each session stopped
 }
 
-func (h *holding) run(ctx context.Context, r *Result) error {
-	if err := h.look(ctx); err != nil {
+func (h *holding) run(ctx context.Context, r *Result) (err error) {
+	if h.before, err = h.rest(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
 	steps := make([]*heldStep, len(h.options.Scale))
 	for i, n := range h.options.Scale {
-		var err error
 		if steps[i], err = h.step(ctx, n); err != nil {
 			return err
 		}
@@ -112,23 +111,6 @@ func (h *holding) run(ctx context.Context, r *Result) error {
 	r.Latency = last.meanwhile
 	r.latencies("call meanwhile", "bare echo", echo)
 	return nil
-}
-
-// look notes what there is before any session is held.
-func (h *holding) look(ctx context.Context) (err error) {
-	h.client.close() // its connections are not what sessions cost
-	if err := patient(ctx, h.options.Settle); err != nil {
-		return err
-	}
-	h.ready = h.client.ready(ctx)
-	h.client.close()
-	if h.resident != nil {
-		if h.before, err = h.resident.look(); err != nil {
-			return err
-		}
-	}
-	h.memory, err = memAvailable()
-	return err
 }
 
 // make makes sessions until there are so many. Each has run code that the second
@@ -182,29 +164,15 @@ func (h *holding) step(ctx context.Context, n int) (*heldStep, error) {
 
 // cost measures what the sessions have of the machine.
 func (h *holding) cost(ctx context.Context, s *heldStep) error {
-	h.client.close()
-	if err := patient(ctx, h.options.Settle); err != nil {
-		return err
-	}
-	memory, err := memAvailable()
+	now, err := h.rest(ctx)
 	if err != nil {
 		return err
 	}
-	// A ready sandbox costs what an idle session does: those that pools have made
-	// meanwhile are counted with the sessions.
-	n := float64(max(1, s.n+h.client.ready(ctx)-h.ready))
-	h.client.close()
-	s.memory = float64(h.memory-memory) / n
-	if h.resident == nil {
-		return nil
+	added := now.added(h.before, s.n)
+	if added < (s.n+1)/2 {
+		h.options.note("what a session costs is uncertain: pools have %d sandboxes less than before, so that %d sessions made only %d more", h.before.ready-now.ready, s.n, added)
 	}
-	now, err := h.resident.look()
-	if err != nil {
-		return err
-	}
-	s.tasks = float64(now.tasks-h.before.tasks) / n
-	s.descriptors = float64(now.descriptors-h.before.descriptors) / n
-	s.daemon = float64(now.anon-h.before.anon) / n
+	s.share = now.share(h.before, added)
 	return nil
 }
 

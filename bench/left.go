@@ -68,7 +68,7 @@ func newWatcher(ctx context.Context, o Options) (*watcher, error) {
 
 // look looks at the daemon when the watcher's own connection is closed.
 func (w *watcher) look(ctx context.Context) (*footprint, error) {
-	ready := w.client.ready(ctx)
+	ready, _ := w.client.pools(ctx)
 	w.client.close()
 	f, err := w.resident.look()
 	if err != nil {

@@ -92,8 +92,8 @@ func TestFootprint_LeavesOutWhatIsReady(t *testing.T) {
 		t.Errorf("%+v", one)
 	}
 	metrics := "# TYPE sandwarden_pool_ready gauge\nsandwarden_pool_ready{template=\"python\"} 3\nsandwarden_pool_ready{template=\"node\"} 2\nsandwarden_pool_target{template=\"node\"} 9\n"
-	if n := readyIn(metrics); n != 5 {
-		t.Errorf("%d are ready, want 5", n)
+	if ready, target := sumIn(metrics, "sandwarden_pool_ready"), sumIn(metrics, "sandwarden_pool_target"); ready != 5 || target != 9 {
+		t.Errorf("%d of %d are ready, want 5 of 9", ready, target)
 	}
 }
 

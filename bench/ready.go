@@ -32,21 +32,21 @@ func sandbox(with, without *footprint) *footprint {
 	}
 }
 
-// ready returns how many sandboxes a daemon has made ahead, by its metrics; none
-// where it does not say so.
-func (c *client) ready(ctx context.Context) int {
+// pools returns how many sandboxes a daemon has made ahead, and how many it means
+// to, by its metrics; none where it does not say so.
+func (c *client) pools(ctx context.Context) (ready, target int) {
 	data, err := c.do(ctx, http.MethodGet, "/metrics", nil, http.StatusOK)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return readyIn(string(data))
+	return sumIn(string(data), "sandwarden_pool_ready"), sumIn(string(data), "sandwarden_pool_target")
 }
 
-// readyIn adds up what metrics say of all templates.
-func readyIn(metrics string) int {
+// sumIn adds up what metrics say of all templates.
+func sumIn(metrics, name string) int {
 	total := 0
 	for line := range strings.Lines(metrics) {
-		if !strings.HasPrefix(line, "sandwarden_pool_ready{") {
+		if !strings.HasPrefix(line, name+"{") {
 			continue
 		}
 		if n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndex(line, "}")+1:]), 64); err == nil && n > 0 && n < maxSessions {
