@@ -114,10 +114,11 @@ func streamBaseline(ctx context.Context, readers, size int) (float64, error) {
 			return err
 		}
 		defer func() { _ = resp.Body.Close() }()
-		if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != int64(size) {
-			return fmt.Errorf("the bare stream had %d bytes of %d: %w", n, size, err)
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err == nil && n != int64(size) {
+			err = fmt.Errorf("the bare stream had %d bytes of %d", n, size)
 		}
-		return nil
+		return err
 	})
 	return float64(readers*size) / time.Since(began).Seconds(), err
 }
@@ -129,7 +130,10 @@ func spawnBaseline(ctx context.Context, python string, n int) (*hdrhistogram.His
 	for range n {
 		began := time.Now()
 		out, err := exec.CommandContext(ctx, python, "-I", "-c", "print(1+1)").Output()
-		if err != nil || strings.TrimSpace(string(out)) != "2" {
+		if err == nil && strings.TrimSpace(string(out)) != "2" {
+			err = fmt.Errorf("print(1+1) gave %.100q", out)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("the baseline needs a python3 (see --python): %w", err)
 		}
 		record(h, time.Since(began))

@@ -255,13 +255,24 @@ func (d *daemon) follow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// left fails the test when a workload left sessions.
-func (d *daemon) left(t *testing.T, made int) {
+// left fails the test when a workload left sessions, or made none.
+func (d *daemon) left(t *testing.T) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.sessions) > 0 || d.made != made {
-		t.Errorf("%d sessions are left of %d, want 0 of %d", len(d.sessions), d.made, made)
+	if len(d.sessions) > 0 || d.made == 0 {
+		t.Errorf("%d sessions are left of %d", len(d.sessions), d.made)
+	}
+}
+
+// leftOf does that, and fails the test too when others than so many were made.
+func (d *daemon) leftOf(t *testing.T, made int) {
+	t.Helper()
+	d.left(t)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.made != made {
+		t.Errorf("%d sessions were made, want %d", d.made, made)
 	}
 }
 
@@ -290,7 +301,7 @@ func TestWarm_MeasuresCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.left(t, 3)
+	d.leftOf(t, 3)
 	calls := figure(t, r, "calls")
 	if r.Latency.TotalCount() < 3 || int64(r.N) != r.Latency.TotalCount() || calls.Value <= 0 || calls.Base <= 0 {
 		t.Errorf("%d calls, %+v", r.N, calls)
@@ -315,7 +326,7 @@ func TestCreate_MeasuresNewSessions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.left(t, 5)
+			d.leftOf(t, 5)
 			if f := figure(t, r, test.figure); f.Value <= 0 || f.Base <= 0 || r.Latency.TotalCount() != 5 {
 				t.Errorf("%+v of %d", f, r.Latency.TotalCount())
 			}
@@ -330,7 +341,7 @@ func TestHold_MeasuresMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.left(t, 5)
+	d.leftOf(t, 5)
 	// What memory did meanwhile is the machine's affair.
 	if f := figure(t, r, "memory of an idle Python session"); f.Baseline == "" || f.Unit != "MiB" {
 		t.Errorf("%+v", f)
@@ -352,7 +363,7 @@ func TestStream_ChecksEveryByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.left(t, 1)
+	d.leftOf(t, 1)
 	if f := figure(t, r, "output to all readers"); f.Value <= 0 || f.Base <= 0 {
 		t.Errorf("%+v", f)
 	}
@@ -372,15 +383,17 @@ func TestWorkloads_NoticeFaults(t *testing.T) {
 		"a gap":             {bench.Stream, func(d *daemon) { d.gap = true }, "events 3 to 7 were lost"},
 		"lost bytes":        {bench.Stream, func(d *daemon) { d.drop = 7 }, "that are not the"},
 		"output at the end": {bench.Stream, func(d *daemon) { d.late = true }, "only when the code had ended"},
+		"no answer":         {bench.Chaos, func(d *daemon) { d.breaks = true }, "an asker had no answer"},
+		"a lost variable":   {bench.Chaos, func(d *daemon) { d.lost = true }, "kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)
 			test.fault(d)
-			_, err := test.run(t.Context(), bench.Options{URL: d.URL, Clients: 1, N: 20, Duration: 10 * time.Millisecond})
+			_, err := test.run(t.Context(), bench.Options{URL: d.URL, Clients: 1, N: 20, Duration: 60 * time.Millisecond})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
-			d.left(t, 1)
+			d.left(t)
 		})
 	}
 }
@@ -392,7 +405,7 @@ func TestWorkloads_EndWithTheirContext(t *testing.T) {
 	if _, err := bench.Warm(ctx, bench.Options{URL: d.URL, Duration: time.Hour}); err == nil {
 		t.Error("no error though the context ended")
 	}
-	d.left(t, 1)
+	d.leftOf(t, 1)
 }
 
 func TestMain_ReportsAndRefuses(t *testing.T) {

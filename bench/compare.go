@@ -29,8 +29,7 @@ type comparing struct {
 }
 
 func compareFlags(c *comparing) *pflag.FlagSet {
-	flags := pflag.NewFlagSet("compare", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := newFlags("bench compare")
 	flags.Float64Var(&c.threshold, "threshold", 10, "compare: the change in percent that is no noise any more")
 	flags.BoolVar(&c.fail, "fail-on-regression", false, "compare: end with status 1 if a figure became worse")
 	return flags
@@ -40,12 +39,9 @@ func compareFlags(c *comparing) *pflag.FlagSet {
 func compareMain(args []string, stdout io.Writer) error {
 	var c comparing
 	flags := compareFlags(&c)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		_, err := io.WriteString(stdout, compareUsage+flags.FlagUsages())
+	switch helped, err := parse(flags, args, compareUsage, stdout); {
+	case helped || err != nil:
 		return err
-	case err != nil:
-		return fmt.Errorf("%w (sandwarden bench compare --help shows the flags)", err)
 	case flags.NArg() != 2:
 		return errors.New("compare takes two reports: sandwarden bench compare a.json b.json")
 	case !(c.threshold >= 0): // nor is NaN a threshold

@@ -36,16 +36,10 @@ type (
 		Stagger     float64        `json:"staggerDelayMs,omitempty"`
 		Wall        float64        `json:"wallClockMs,omitempty"`
 		First       float64        `json:"timeToFirstReadyMs,omitempty"`
-		Ramp        []sdkRamp      `json:"rampProfile,omitempty"`
 		Iterations  []sdkIteration `json:"iterations"`
 		Summary     sdkSummary     `json:"summary"`
 		Score       float64        `json:"compositeScore"`
 		Success     float64        `json:"successRate"`
-	}
-	sdkRamp struct {
-		Launched float64 `json:"launchedAt"`
-		Ready    float64 `json:"readyAt"`
-		TTI      float64 `json:"ttiMs"`
 	}
 	sdkIteration struct {
 		TTI   float64 `json:"ttiMs"`

@@ -2,15 +2,14 @@ package bench
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/pflag"
 )
 
-const exportUsage = `Usage: sandwarden bench export results.json --computesdk FILE.json
+const exportUsage = `Usage: sandwarden bench export results.json [flags]
 
-Writes a report that --json wrote in another form.
+Writes a report that --json wrote in other forms: name a file or folder for each.
 
 `
 
@@ -21,8 +20,7 @@ type exporting struct {
 }
 
 func exportFlags(e *exporting) *pflag.FlagSet {
-	flags := pflag.NewFlagSet("export", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := newFlags("bench export")
 	flags.StringVar(&e.computeSDK, "computesdk", "", "export: a file to write in the form of the ComputeSDK benchmark; - is standard output")
 	e.out.pictureFlags(flags)
 	return flags
@@ -32,14 +30,11 @@ func exportFlags(e *exporting) *pflag.FlagSet {
 func exportMain(args []string, stdout io.Writer) error {
 	var e exporting
 	flags := exportFlags(&e)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		_, err := io.WriteString(stdout, exportUsage+flags.FlagUsages())
+	switch helped, err := parse(flags, args, exportUsage, stdout); {
+	case helped || err != nil:
 		return err
-	case err != nil:
-		return fmt.Errorf("%w (sandwarden bench export --help shows the flags)", err)
 	case flags.NArg() != 1:
-		return errors.New("export takes one report: sandwarden bench export results.json --computesdk FILE.json")
+		return errors.New("export takes one report: sandwarden bench export results.json --html FILE")
 	case e.computeSDK == "" && e.out == outputs{}:
 		return errors.New("export writes nothing: name a file with --computesdk or --html, or a folder with --svg")
 	}

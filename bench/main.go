@@ -25,13 +25,8 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 	}
 	c := &benchCommand{environ: environ, stdout: stdout, stderr: stderr}
 	flags := c.newFlags()
-	err := flags.Parse(args)
-	if errors.Is(err, pflag.ErrHelp) {
-		_, err := io.WriteString(stdout, usage()+flags.FlagUsages())
+	if helped, err := parse(flags, args, usage(), stdout); helped || err != nil {
 		return err
-	}
-	if err != nil {
-		return fmt.Errorf("%w (sandwarden bench --help shows the flags)", err)
 	}
 	chosen, err := choose(flags.Args())
 	if err == nil {
@@ -62,8 +57,7 @@ type benchCommand struct {
 // newFlags makes the command's flags, which fill it.
 func (c *benchCommand) newFlags() *pflag.FlagSet {
 	o := &c.options
-	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := newFlags("bench")
 	flags.StringVar(&o.URL, "url", "", "where the daemon is; without it one is started for the run")
 	flags.StringVar(&o.API, "api", MCP, "how it is called: "+MCP+" or "+REST)
 	flags.StringVar(&o.Token, "token", "", "who asks; default "+tokenVariable+", which other users of this machine cannot see")

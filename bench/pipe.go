@@ -58,8 +58,11 @@ func askAgain(in io.Writer, out *bufio.Reader, d time.Duration) (*hdrhistogram.H
 			return nil, fmt.Errorf("the Python over a pipe: %w", err)
 		}
 		answer, err := out.ReadString('\n')
-		if err != nil || strings.TrimSpace(answer) != "2" {
-			return nil, fmt.Errorf("the Python over a pipe answered %.100q to 1+1: %w", answer, err)
+		if err == nil && strings.TrimSpace(answer) != "2" {
+			err = fmt.Errorf("it answered %.100q to 1+1", answer)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the Python over a pipe: %w", err)
 		}
 		if first {
 			began = time.Now()

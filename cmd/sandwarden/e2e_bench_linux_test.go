@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -85,17 +86,8 @@ func TestBench_FindsASandboxThatIsLeft(t *testing.T) {
 	told := &firstWord{word: "warm", heard: make(chan struct{})}
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, told
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case <-told.heard:
-		s.create(t, "left")
-	case err := <-ended:
-		t.Fatalf("it ended by itself: %v\n%s", err, told)
-	}
+	ended := told.begin(t, cmd)
+	s.create(t, "left")
 	<-ended
 	if status := cmd.ProcessState.ExitCode(); status != 1 {
 		t.Errorf("status %d", status)
@@ -117,16 +109,7 @@ func TestBench_Interrupted(t *testing.T) {
 	cmd.Env = append(cmd.Env, "TMPDIR="+p.home)
 	told := &firstWord{word: "soak", heard: make(chan struct{})}
 	cmd.Stderr = told
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case <-told.heard:
-	case err := <-ended:
-		t.Fatalf("it ended by itself: %v\n%s", err, told)
-	}
+	ended := told.begin(t, cmd)
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Error(err)
 	}
@@ -144,6 +127,26 @@ type firstWord struct {
 	word  string
 	heard chan struct{}
 	done  bool
+}
+
+// begin starts a command that tells it what it does, and waits for the word. What
+// it returns is closed when the command has ended.
+func (f *firstWord) begin(t *testing.T, cmd *exec.Cmd) (ended <-chan struct{}) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		_ = cmd.Wait() // its status is looked at later
+	}()
+	select {
+	case <-f.heard:
+	case <-end:
+		t.Fatalf("it ended by itself: %s\n%s", cmd.ProcessState, f)
+	}
+	return end
 }
 
 // Write implements [io.Writer].
