@@ -63,7 +63,7 @@ func TestWorkloads_OverREST(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)
 			d.token = "secret"
-			o := bench.Options{URL: d.URL, API: bench.REST, Token: d.token, N: 3, Duration: 30 * time.Millisecond, Interval: 5 * time.Millisecond}
+			o := bench.Options{URL: d.URL, API: bench.REST, Token: d.token, N: 3, Duration: 30 * time.Millisecond, Interval: 5 * time.Millisecond, Settle: time.Millisecond}
 			r, err := run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)

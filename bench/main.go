@@ -69,7 +69,7 @@ func (c *benchCommand) newFlags() *pflag.FlagSet {
 	flags.StringVar(&o.Arrival, "arrival", Fixed, "how they arrive: "+Fixed+" or "+Poisson)
 	flags.IntVar(&o.InFlight, "in-flight", 0, "the most of them under way at once (default 256); more wait, and that counts")
 	flags.DurationVar(&o.Interval, "interval", 0, "between the sessions of staggered (default 50ms)")
-	flags.DurationVar(&o.Settle, "settle", 0, "between two looks of hold at memory and pools, which are at rest when both are the same (default 2s)")
+	flags.DurationVar(&o.Settle, "settle", 0, "between two looks of hold at memory and pools, which are at rest when both are the same; burst rests three times that (default 2s)")
 	flags.DurationVar(&o.Linger, "linger", 0, "what is left of the run may end in that time by itself (default 45s)")
 	flags.Uint64Var(&o.Seed, "seed", 0, "of what is drawn by lot (default 1)")
 	flags.StringVar(&o.Python, "python", defaultPython(), "the interpreter of the baselines")

@@ -33,7 +33,7 @@ type Options struct {
 	Environ []string // of daemons that a workload starts for itself; none are started without
 
 	Python string        // the interpreter of the baselines; /usr/bin/python3, or that of the PATH
-	Settle time.Duration // between two looks at memory, which is at rest when they see the same; 2 s
+	Settle time.Duration // between two looks at memory, which is at rest when they see the same; Burst rests three times that; 2 s
 	Linger time.Duration // in which what is left of a run may end by itself; 45 s
 
 	Progress io.Writer    // where is told how far a workload is; nil is nowhere
