@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,7 +17,8 @@ import (
 // there, and stops them. With a Scale it does so at each of its numbers, so that
 // it shows whether an operation costs more when there are more sessions. The
 // daemon must be on this machine, and nothing else should be busy. N is 100 by
-// default.
+// default. Where a number is not reached, the result of those before comes with
+// the error.
 func Hold(ctx context.Context, o Options) (r *Result, err error) {
 	o = o.withDefaults(4, 100)
 	if err := o.check(); err != nil {
@@ -47,10 +49,11 @@ func Hold(ctx context.Context, o Options) (r *Result, err error) {
 		return nil, err
 	}
 	r = &Result{Workload: "hold", Clients: o.Clients, N: o.N}
-	if err := h.run(ctx, r); err != nil {
+	err = h.run(ctx, r)
+	if len(r.Figures) == 0 {
 		return nil, err
 	}
-	return r, nil
+	return r, err
 }
 
 const stoppers = 8 // stop sessions at once
@@ -80,15 +83,42 @@ func (h *holding) run(ctx context.Context, r *Result) (err error) {
 		return err
 	}
 	began := time.Now()
-	steps := make([]*heldStep, len(h.options.Scale))
-	for i, n := range h.options.Scale {
-		if steps[i], err = h.step(ctx, n); err != nil {
-			return err
-		}
+	steps, failed := h.climb(ctx)
+	if len(steps) == 0 || ctx.Err() != nil {
+		return failed
 	}
 	r.Wall = time.Since(began)
 	last := steps[len(steps)-1]
-	held := h.there
+	if failed == nil {
+		failed = h.descend(ctx, steps)
+	}
+	h.figures(r, last)
+	if len(steps) > 1 {
+		h.scale(r, steps)
+	}
+	echo, _, err := echoBaseline(ctx, 1, time.Second)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	r.Latency = last.meanwhile
+	r.latencies("call meanwhile", "bare echo", echo)
+	return failed
+}
+
+// climb holds more and more sessions, and returns the numbers that it reached.
+func (h *holding) climb(ctx context.Context) (steps []*heldStep, err error) {
+	for _, n := range h.options.Scale {
+		s, err := h.step(ctx, n)
+		if err != nil {
+			return steps, err
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
+}
+
+// descend stops them, number by number.
+func (h *holding) descend(ctx context.Context, steps []*heldStep) error {
 	for i, s := range slices.Backward(steps) {
 		down := 0
 		if i > 0 {
@@ -98,16 +128,6 @@ func (h *holding) run(ctx context.Context, r *Result) (err error) {
 			return err
 		}
 	}
-	h.figures(r, last, held)
-	if len(steps) > 1 {
-		h.scale(r, steps)
-	}
-	echo, _, err := echoBaseline(ctx, 1, time.Second)
-	if err != nil {
-		return err
-	}
-	r.Latency = last.meanwhile
-	r.latencies("call meanwhile", "bare echo", echo)
 	return nil
 }
 
@@ -203,9 +223,9 @@ const (
 )
 
 // figures adds those of the largest number of sessions.
-func (h *holding) figures(r *Result, s *heldStep, held int) {
+func (h *holding) figures(r *Result, s *heldStep) {
 	r.compare("memory of an idle Python session", s.memory/mib, "MiB", "bare idle python3", h.base/mib)
-	r.add("sessions held", float64(held), "")
+	r.add("sessions held", float64(1+s.n), "")
 	if h.resident != nil {
 		r.fewer("tasks a session", s.tasks)
 		r.fewer("daemon's descriptors a session", s.descriptors)
@@ -215,7 +235,9 @@ func (h *holding) figures(r *Result, s *heldStep, held int) {
 	r.add("new session to first result p99", millis(s.create.ValueAtQuantile(99)), "ms")
 	r.add("second use p50", millis(s.second.ValueAtQuantile(50)), "ms")
 	r.add("second use p99", millis(s.second.ValueAtQuantile(99)), "ms")
-	r.add("stop of each", s.stop, "ms")
+	if s.stop > 0 {
+		r.add("stop of each", s.stop, "ms")
+	}
 }
 
 // scale adds what an operation costs at each number of sessions, as figures and
@@ -224,20 +246,20 @@ func (h *holding) scale(r *Result, steps []*heldStep) {
 	for _, x := range []struct {
 		name, unit string
 		of         func(*heldStep) float64
-		looked     bool // needs a look at the daemon
+		known      bool
 	}{
-		{"create, each", "ms", func(s *heldStep) float64 { return s.each }, false},
-		{"create p99", "ms", func(s *heldStep) float64 { return millis(s.create.ValueAtQuantile(99)) }, false},
-		{"second use p50", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(50)) }, false},
-		{"second use p99", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(99)) }, false},
-		{"warm call p50", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(50)) }, false},
-		{"warm call p99", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(99)) }, false},
-		{"stop, each", "ms", func(s *heldStep) float64 { return s.stop }, false},
-		{"memory of a session", "MiB", func(s *heldStep) float64 { return s.memory / mib }, false},
-		{"tasks a session", "", func(s *heldStep) float64 { return s.tasks }, true},
-		{"daemon's memory a session", "KiB", func(s *heldStep) float64 { return s.daemon / kib }, true},
+		{"create, each", "ms", func(s *heldStep) float64 { return s.each }, true},
+		{"create p99", "ms", func(s *heldStep) float64 { return millis(s.create.ValueAtQuantile(99)) }, true},
+		{"second use p50", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(50)) }, true},
+		{"second use p99", "ms", func(s *heldStep) float64 { return millis(s.second.ValueAtQuantile(99)) }, true},
+		{"warm call p50", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(50)) }, true},
+		{"warm call p99", "ms", func(s *heldStep) float64 { return millis(s.meanwhile.ValueAtQuantile(99)) }, true},
+		{"stop, each", "ms", func(s *heldStep) float64 { return s.stop }, steps[0].stop > 0},
+		{"memory of a session", "MiB", func(s *heldStep) float64 { return s.memory / mib }, true},
+		{"tasks a session", "", func(s *heldStep) float64 { return s.tasks }, h.resident != nil},
+		{"daemon's memory a session", "KiB", func(s *heldStep) float64 { return s.daemon / kib }, h.resident != nil},
 	} {
-		if x.looked && h.resident == nil {
+		if !x.known {
 			continue
 		}
 		line := Series{Name: x.name, XUnit: "sessions", Unit: x.unit}

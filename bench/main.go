@@ -155,11 +155,13 @@ func (c *benchCommand) watched(ctx context.Context, chosen []step, o Options) (*
 			err = nil
 			continue
 		}
+		if r != nil {
+			report.Results = append(report.Results, r)
+		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", s.workload, err)
 			break
 		}
-		report.Results = append(report.Results, r)
 	}
 	left, failed := w.after(ctx)
 	if left != nil {

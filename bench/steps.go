@@ -38,6 +38,7 @@ func steps() []step {
 // figures are known by: they win over flags.
 func allSteps() []step {
 	return []step{
+		{workload: "hold", run: Hold}, // first: what others have ended gives memory back for a while
 		{workload: "warm", run: Warm, clients: 1},
 		{workload: "warm", run: Warm, clients: 64},
 		{workload: "create", run: Create, clients: 1},
@@ -45,7 +46,6 @@ func allSteps() []step {
 		{workload: "burst", run: Burst},
 		{workload: "staggered", run: Staggered},
 		{workload: "churn", run: Churn, duration: 5 * time.Second},
-		{workload: "hold", run: Hold},
 		{workload: "stream", run: Stream, clients: 100, n: 5000},
 		{workload: "soak", run: Soak, clients: 8, duration: 10 * time.Second},
 		{workload: "chaos", run: Chaos, clients: 4, n: 8, duration: 6 * time.Second},

@@ -83,10 +83,9 @@ func TestBench_OnADaemonThatRuns(t *testing.T) {
 func TestBench_FindsASandboxThatIsLeft(t *testing.T) {
 	s := serve(t)
 	cmd := s.command("bench", "warm", "--duration", "2s", "--url", s.url, "--linger", "200ms")
-	told := &firstWord{word: "warm", heard: make(chan struct{})}
 	var stdout bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, told
-	ended := told.begin(t, cmd)
+	cmd.Stdout = &stdout
+	told, ended := startUntil(t, cmd, "warm")
 	s.create(t, "left")
 	<-ended
 	if status := cmd.ProcessState.ExitCode(); status != 1 {
@@ -102,14 +101,28 @@ func TestBench_FindsASandboxThatIsLeft(t *testing.T) {
 	}
 }
 
+// What was measured is shown, also when the daemon has no room for the rest.
+func TestBench_AsFarAsItGets(t *testing.T) {
+	p := newPlace(t, "MSB_MAX_SESSIONS=4", "MSB_ENABLE_LRU_EVICTION=false", "SANDWARDEN_LIMITS_ADMISSION_WAIT=0")
+	s := p.serve(t)
+	cmd := s.command("bench", "hold", "--n", "2,9", "--settle", "100ms", "--url", s.url)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil || !strings.Contains(stderr.String(), "4") || !strings.Contains(string(out), "| sessions held | 3.00 |") || strings.Contains(string(out), "stop of each") {
+		t.Errorf("%v\n%s\n%s", err, out, &stderr)
+	}
+	if left := s.sessions(t); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
 // A run that is interrupted ends its daemon, and says so.
 func TestBench_Interrupted(t *testing.T) {
 	p := newPlace(t)
 	cmd := p.command("bench", "soak", "--duration", "10m")
 	cmd.Env = append(cmd.Env, "TMPDIR="+p.home)
-	told := &firstWord{word: "soak", heard: make(chan struct{})}
-	cmd.Stderr = told
-	ended := told.begin(t, cmd)
+	told, ended := startUntil(t, cmd, "soak")
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Error(err)
 	}
@@ -129,26 +142,6 @@ type firstWord struct {
 	done  bool
 }
 
-// begin starts a command that tells it what it does, and waits for the word. What
-// it returns is closed when the command has ended.
-func (f *firstWord) begin(t *testing.T, cmd *exec.Cmd) (ended <-chan struct{}) {
-	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	end := make(chan struct{})
-	go func() {
-		defer close(end)
-		_ = cmd.Wait() // its status is looked at later
-	}()
-	select {
-	case <-f.heard:
-	case <-end:
-		t.Fatalf("it ended by itself: %s\n%s", cmd.ProcessState, f)
-	}
-	return end
-}
-
 // Write implements [io.Writer].
 func (f *firstWord) Write(text []byte) (int, error) {
 	f.mu.Lock()
@@ -166,4 +159,23 @@ func (f *firstWord) String() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.text.String()
+}
+
+// startUntil starts a command and waits until it says a word on stderr. ended has
+// its end.
+func startUntil(t *testing.T, cmd *exec.Cmd, word string) (told *firstWord, ended <-chan error) {
+	t.Helper()
+	told = &firstWord{word: word, heard: make(chan struct{})}
+	cmd.Stderr = told
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	select {
+	case <-told.heard:
+	case err := <-end:
+		t.Fatalf("it ended by itself: %v\n%s", err, told)
+	}
+	return told, end
 }

@@ -178,3 +178,16 @@ func EndOrphans(ctx context.Context, b *Backend) error { return b.endOrphans(ctx
 
 // WasReady reports whether a sandbox was made before its session was known.
 func WasReady(x sandbox.Sandbox) bool { return x.(*box).pooled }
+
+// StartZygoteOf starts a zygote of another interpreter than the template's, while
+// nothing else is made, and returns why that failed.
+func StartZygoteOf(ctx context.Context, b *Backend, t sandbox.Template, interpreter string) error {
+	before := b.interpreters[t.Name]
+	b.interpreters[t.Name] = interpreter
+	defer func() { b.interpreters[t.Name] = before }()
+	z, err := b.startZygote(ctx, t)
+	if err == nil {
+		z.end()
+	}
+	return err
+}

@@ -5,6 +5,7 @@ package native_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -61,5 +62,14 @@ func TestNursery_HangsAtTheEnd(t *testing.T) {
 	}
 	if left {
 		t.Error("the zygote is still there")
+	}
+}
+
+// The log says why there is no zygote.
+func TestNursery_SaysWhyNot(t *testing.T) {
+	b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
+	err := native.StartZygoteOf(t.Context(), b, sandbox.Templates()[0], "/bin/sh") // which does not know the options
+	if err == nil || !strings.Contains(err.Error(), "it said: ") || !strings.Contains(err.Error(), "-X") {
+		t.Errorf("got %v", err)
 	}
 }

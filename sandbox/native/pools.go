@@ -120,7 +120,7 @@ func (b *Backend) takeReady(ctx context.Context, id sandbox.ID, spec sandbox.Spe
 	}
 	if err := x.bind(id, spec); err != nil {
 		b.opts.Logger.Warn("a ready sandbox could not be given to its session", "sandbox", string(id), "err", err)
-		go b.bury(ctx, x)
+		b.burials.Go(func() { b.bury(ctx, x) })
 		return nil
 	}
 	return x

@@ -35,6 +35,7 @@ type zygote struct {
 	process *os.File // to be signalled and waited for
 	conn    *net.UnixConn
 	gone    chan struct{} // closed when it has ended
+	words   *lastWords    // on its stderr
 	forks   int
 	missing map[string]string // modules that could not be loaded, with the reason
 }
@@ -56,7 +57,7 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 	}
 	if err := z.load(ctx, b, t); err != nil {
 		z.end()
-		return nil, err
+		return nil, z.words.explain(err)
 	}
 	return z, nil
 }
@@ -82,10 +83,16 @@ func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) er
 		return err
 	}
 	defer func() { _ = null.Close() }()
+	words, stderr, err := hear()
+	if err != nil {
+		return err
+	}
+	z.words = words
+	defer func() { _ = stderr.Close() }()
 	var pidfd int
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1"},
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
+		Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 			Pdeathsig: syscall.SIGKILL, // one that hangs does not see the end of its socket; the nest's thread ends with the daemon

@@ -75,7 +75,9 @@ func (n *nursery) ready() bool {
 	if n == nil {
 		return false
 	}
-	n.mu.Lock()
+	if !n.mu.TryLock() {
+		return true // it forks, and who asks does not wait for that
+	}
 	defer n.mu.Unlock()
 	return n.current != nil
 }
