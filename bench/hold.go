@@ -84,7 +84,10 @@ func (h *holding) run(ctx context.Context, r *Result) (err error) {
 	}
 	began := time.Now()
 	steps, failed := h.climb(ctx)
-	if len(steps) == 0 || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return errors.Join(failed, context.Cause(ctx))
+	}
+	if len(steps) == 0 {
 		return failed
 	}
 	r.Wall = time.Since(began)
