@@ -6,9 +6,12 @@
 // Below the daemon's parent, sandwarden/<instance>, each session has one
 // directory of its name with two below it: agent, with a small fixed allowance
 // and never frozen, and work, with the limits of the flavor. So neither a fork
-// bomb nor a full tmpfs takes the agent, and with it the output, along. In
-// version 1 only the hierarchies of memory, pids and cpu have the two; those of
-// cpuacct and freezer have the session's directory alone, for work.
+// bomb nor a full tmpfs takes the agent, and with it the output, along.
+//
+// In version 1 a directory may have processes beside directories: there the agent
+// is in the session's own, whose limit is both allowances together, and only the
+// hierarchies of memory, pids and cpu have work below it. Those of cpuacct and
+// freezer have the session's directory alone, for work.
 //
 // # Who may write
 //

@@ -140,32 +140,54 @@ func (s *Session) SetLimits(limits Limits) error { return s.fault(s.limit(limits
 // processor doubled the time of a warm call (measured).
 const agentCPU = period
 
+// A side is one of the two of a session, with what it may use; 0 changes nothing.
+type side struct {
+	dir    func(*tree, string) string
+	memory int64
+	pids   int
+	cpu    int64
+}
+
 func (s *Session) limit(l Limits) error {
+	work := side{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period}
+	agent := side{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU}
+	if s.home().inner {
+		agent = agent.around(work)
+	}
+	if err := s.limitSide(agent); err != nil {
+		return err
+	}
+	return s.limitSide(work)
+}
+
+// around is what the agent's directory may use when work is below it. It has no
+// quota then, and needs none: the agent's program uses one processor.
+func (a side) around(work side) side {
+	a.memory, a.pids, a.cpu = together(a.memory, work.memory), together(a.pids, work.pids), 0
+	return a
+}
+
+func together[N int | int64](agent, work N) N {
+	if work == 0 {
+		return 0
+	}
+	return agent + work
+}
+
+func (s *Session) limitSide(l side) error {
 	h := s.host
-	for _, side := range []struct {
-		dir    func(*tree, string) string
-		memory int64
-		pids   int
-		cpu    int64
-	}{
-		{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period},
-		{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU},
-	} {
-		if h.memory != nil && side.memory > 0 {
-			if err := h.dialect.limitMemory(h.memory, side.dir(h.memory, s.name), side.memory); err != nil {
-				return err
-			}
+	if h.memory != nil && l.memory > 0 {
+		if err := h.dialect.limitMemory(h.memory, l.dir(h.memory, s.name), l.memory); err != nil {
+			return err
 		}
-		if h.pids != nil && side.pids > 0 {
-			if err := h.pids.writeInt(side.dir(h.pids, s.name)+"/pids.max", int64(side.pids)); err != nil {
-				return err
-			}
+	}
+	if h.pids != nil && l.pids > 0 {
+		if err := h.pids.writeInt(l.dir(h.pids, s.name)+"/pids.max", int64(l.pids)); err != nil {
+			return err
 		}
-		if h.cpu != nil && side.cpu > 0 {
-			if err := h.dialect.limitCPU(h.cpu, side.dir(h.cpu, s.name), side.cpu); err != nil {
-				return err
-			}
-		}
+	}
+	if h.cpu != nil && l.cpu > 0 {
+		return h.dialect.limitCPU(h.cpu, l.dir(h.cpu, s.name), l.cpu)
 	}
 	return nil
 }

@@ -117,6 +117,9 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 	s := session(t, h, Limits{MemoryBytes: 64 << 20, Pids: 32, CPUs: 2})
 	check := func(memory, pids, agentMemory, agentPids int64) {
 		t.Helper()
+		if s.home().inner { // it has work below it
+			agentMemory, agentPids = agentMemory+memory, agentPids+pids
+		}
 		for _, c := range []struct {
 			tree *tree
 			dir  string
@@ -124,9 +127,9 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 			want int64
 		}{
 			{h.memory, s.name + "/work", h.dialect.memoryLimit, memory},
-			{h.memory, s.name + "/agent", h.dialect.memoryLimit, agentMemory},
+			{h.memory, h.memory.agent(s.name), h.dialect.memoryLimit, agentMemory},
 			{h.pids, s.name + "/work/pids.max", (*tree).readInt, pids},
-			{h.pids, s.name + "/agent/pids.max", (*tree).readInt, agentPids},
+			{h.pids, h.pids.agent(s.name) + "/pids.max", (*tree).readInt, agentPids},
 		} {
 			if got, err := c.read(c.tree, c.dir); err != nil || got != c.want {
 				t.Errorf("%s: %d, %v, want %d", c.dir, got, err, c.want)
@@ -134,12 +137,12 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 		}
 	}
 	check(64<<20, 32, 64<<20, 64)
-	for _, l := range []Limits{{MemoryBytes: 256 << 20, Pids: 64, CPUs: 1}, {MemoryBytes: 16 << 20, AgentPids: 7, AgentMemoryBytes: 32 << 20}} {
+	for _, l := range []Limits{{MemoryBytes: 256 << 20, Pids: 64, CPUs: 1}, {MemoryBytes: 16 << 20, Pids: 48, AgentPids: 7, AgentMemoryBytes: 32 << 20}} {
 		if err := s.SetLimits(l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	check(16<<20, 64, 32<<20, 7)
+	check(16<<20, 48, 32<<20, 7)
 	if h.Version() == 1 {
 		if both, err := h.memory.readInt(s.name + "/work/memory.memsw.limit_in_bytes"); err == nil && both != 16<<20 {
 			t.Errorf("memory and swap %d, want the limit of memory", both)
@@ -147,8 +150,8 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 		if quota, _ := h.cpu.readInt(s.name + "/work/cpu.cfs_quota_us"); quota != period {
 			t.Errorf("quota %d, want one processor", quota)
 		}
-		if quota, _ := h.cpu.readInt(s.name + "/agent/cpu.cfs_quota_us"); quota != agentCPU {
-			t.Errorf("the agent's quota %d, want one processor", quota)
+		if span, _ := h.cpu.readInt(s.name + "/work/cpu.cfs_period_us"); span != period {
+			t.Errorf("the kernel's period %d is not ours, %d", span, period)
 		}
 	}
 }
@@ -369,7 +372,7 @@ func TestSession_TenantCannotLeave(t *testing.T) {
 	h := host(t, 0)
 	s := session(t, h, Limits{MemoryBytes: 256 << 20, Pids: 16, UID: tenant})
 	tree := s.home()
-	for _, file := range []string{"cgroup.procs", s.name + "/agent/cgroup.procs", s.name + "/work/pids.max"} {
+	for _, file := range []string{"cgroup.procs", tree.agent(s.name) + "/cgroup.procs", s.name + "/work/pids.max"} {
 		cmd := inside(t, s, "/bin/sh", "-c", "echo 0 > "+filepath.Join(tree.dir, file))
 		cmd.Stderr = nil
 		if err := cmd.Run(); err == nil {

@@ -24,7 +24,8 @@ const maxFile = 1 << 20
 type tree struct {
 	fd    int
 	dir   string // its absolute path
-	split bool   // sessions have agent and work below
+	split bool   // sessions have work below, apart from the agent
+	inner bool   // the agent is in the session's own directory, where that may have processes
 }
 
 // openTree opens an existing directory as a tree.
@@ -37,7 +38,12 @@ func openTree(dir string, split bool) (*tree, error) {
 }
 
 // agent returns the directory of a session's agent, and work that of the rest.
-func (t *tree) agent(session string) string { return session + "/agent" }
+func (t *tree) agent(session string) string {
+	if t.inner {
+		return session
+	}
+	return session + "/agent"
+}
 
 func (t *tree) work(session string) string {
 	if t.split {
@@ -48,10 +54,13 @@ func (t *tree) work(session string) string {
 
 // dirs returns the directories of a new session, parents first.
 func (t *tree) dirs(session string) []string {
-	if t.split {
-		return []string{session, t.agent(session), t.work(session)}
+	switch {
+	case !t.split:
+		return []string{session}
+	case t.inner:
+		return []string{session, t.work(session)}
 	}
-	return []string{session}
+	return []string{session, t.agent(session), t.work(session)}
 }
 
 func (t *tree) fault(op, name string, err error) error {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// period is the span in microseconds within which processor time is shared out.
+// period is the span in microseconds within which processor time is shared out. It
+// is the kernel's own.
 const period = 100_000
 
 // buffersShare is which part of a session's memory its sockets may hold.
@@ -82,17 +83,28 @@ func v1Parent(m mount, opts Options, split bool) (*tree, error) {
 		if err := os.MkdirAll(place, 0o755); err != nil {
 			return nil, err
 		}
-		return makeParent(place, opts.Instance, split)
+		return makeInner(place, opts.Instance, split)
 	}
-	t, err := makeParent(m.point, opts.Instance, split)
+	t, err := makeInner(m.point, opts.Instance, split)
 	if err == nil || m.own == "" {
 		return t, err
 	}
-	t, ownErr := makeParent(filepath.Join(m.point, m.own), opts.Instance, split)
+	t, ownErr := makeInner(filepath.Join(m.point, m.own), opts.Instance, split)
 	if ownErr != nil {
 		return nil, errors.Join(err, ownErr)
 	}
 	return t, nil
+}
+
+// makeInner is makeParent where a group may have processes and groups, so that a
+// session takes two and not three: for each of those with memory the kernel has some
+// bytes for every file system there is, a third of a megabyte with 5000 sessions.
+func makeInner(base, instance string, split bool) (*tree, error) {
+	t, err := makeParent(base, instance, split)
+	if err == nil {
+		t.inner = true
+	}
+	return t, err
 }
 
 // v1 is the dialect of version 1.
@@ -136,10 +148,9 @@ func limitBuffers(t *tree, dir string, bytes int64) error {
 	return err
 }
 
+// limitCPU leaves the period as the kernel has it, which is ours: each of the two
+// has the kernel look at all groups that there are.
 func (v1) limitCPU(t *tree, dir string, quota int64) error {
-	if err := t.writeInt(dir+"/cpu.cfs_period_us", period); err != nil {
-		return err
-	}
 	return t.writeInt(dir+"/cpu.cfs_quota_us", quota)
 }
 

@@ -74,7 +74,7 @@ func TestV2_AgentIsBornInItsGroup(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
 	start(t, cmd)
 	eventually(t, "the shell and its sleep are the agent's", func() bool {
-		procs, err := s.host.freezer.read(s.name + "/agent/cgroup.procs")
+		procs, err := s.host.freezer.read(s.host.freezer.agent(s.name) + "/cgroup.procs")
 		return err == nil && strings.Contains(procs, "\n")
 	})
 	if err := s.Freeze(t.Context()); err != nil { // work alone
