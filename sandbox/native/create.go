@@ -255,7 +255,7 @@ func (x *box) startWith(ctx context.Context, config []byte, files []*os.File) er
 		return errors.Join(err, socket.Close(), configRead.Close(), configWrite.Close())
 	}
 	defer func() { _ = readyRead.Close() }()
-	err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program}, files...))
+	err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program, x.backend.trees[x.spec.Template.Name]}, files...))
 	for _, f := range []*os.File{configRead, socket, readyWrite} {
 		_ = f.Close() // the agent has its own
 	}
@@ -292,7 +292,7 @@ func (x *box) config(g *gifts) boot.Config {
 // agentConfig is what the agents of all sandboxes of a template have in common.
 func (b *Backend) agentConfig(t sandbox.Template) boot.Config {
 	return boot.Config{
-		Root: b.treePath(t.Name), Filter: b.filter, ShmBytes: 64 << 20,
+		Filter: b.filter,
 		UserNS: mappedIDs() < allIDs, Processes: b.processes(), Grace: b.opts.OrphanGrace, RingBytes: 1 << 20,
 		Env: baseEnv(), Volumes: b.agentVolumes(),
 		Kernel: boot.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
@@ -331,7 +331,7 @@ func (x *box) startAgent(files []*os.File) error {
 		Sys: &syscall.SysProcAttr{
 			Setsid:     true,
 			PidFD:      &x.pidfd,
-			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET,
+			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET, // and of mounts a copy of the tree's
 		},
 	}
 	pid, err := x.backend.nest.start(x.backend.init, []string{"sandwarden-agent"}, attr)

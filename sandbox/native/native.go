@@ -102,6 +102,7 @@ type Backend struct {
 	opts    Options
 	ready   error // why there can be no sandbox
 	nest    *nest
+	trees   map[string]*os.File // by template: mount namespaces, of which sandboxes have copies
 	cgroups *cgroup.Host // nil where there are none
 	program *os.File     // the agent, in a sealed memory file
 	init    *os.File     // the program that becomes it, likewise
@@ -148,7 +149,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, trees: map[string]*os.File{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}
@@ -313,9 +314,9 @@ func (b *Backend) close(ctx context.Context) error {
 	if b.nest != nil {
 		b.nest.close()
 	}
-	for _, program := range []*os.File{b.program, b.init} {
-		if program != nil {
-			err = errors.Join(err, program.Close())
+	for _, file := range append(slices.Collect(maps.Values(b.trees)), b.program, b.init) {
+		if file != nil {
+			err = errors.Join(err, file.Close())
 		}
 	}
 	if b.cgroups != nil {

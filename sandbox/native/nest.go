@@ -14,8 +14,8 @@ import (
 )
 
 // A nest is a thread with a mount namespace of its own, in which the trees of
-// the templates are built and from which every agent is started: its children
-// get a copy of that namespace, so the host never sees a mount of ours.
+// the templates are built and from which every agent is started. So the host never
+// sees a mount of ours.
 type nest struct {
 	dir      string // the trees, visible in the nest alone
 	requests chan func()
@@ -101,6 +101,59 @@ func (n *nest) start(program *os.File, argv []string, attr *syscall.ProcAttr) (p
 		return err
 	})
 	return pid, err
+}
+
+// enclose returns a mount namespace in which a tree of the nest is the root and all
+// there is. It lasts as long as its file is open or somebody is in it.
+func (n *nest) enclose(tree string) (namespace *os.File, err error) {
+	var whole int
+	err = n.do(func() error {
+		whole, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(whole) }()
+	done := make(chan struct{})
+	go func() { // on a thread that ends with it
+		defer close(done)
+		offMainThread(func() { namespace, err = enclose(whole, tree) })
+	}()
+	<-done
+	return namespace, err
+}
+
+// enclose does so on a thread that must run nothing else afterwards.
+func enclose(whole int, tree string) (*os.File, error) {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // all threads of a program have one root
+		return nil, os.NewSyscallError("unshare", err)
+	}
+	if err := unix.Setns(whole, unix.CLONE_NEWNS); err != nil {
+		return nil, os.NewSyscallError("setns", err)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return nil, os.NewSyscallError("unshare", err)
+	}
+	namespace, err := os.Open("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	if err := enterRoot(tree); err != nil {
+		return nil, errors.Join(err, namespace.Close())
+	}
+	return namespace, nil
+}
+
+// enterRoot makes a tree the root, and drops the old one.
+func enterRoot(tree string) error {
+	if err := unix.Chdir(tree); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return os.NewSyscallError("pivot_root", err)
+	}
+	return unix.Unmount(".", unix.MNT_DETACH)
 }
 
 func (n *nest) close() {

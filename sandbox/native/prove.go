@@ -16,7 +16,19 @@ import (
 // proofLimit bounds the proof of one template.
 const proofLimit = 30 * time.Second
 
-func (b *Backend) treePath(template string) string { return filepath.Join(b.nest.dir, template) }
+// plant builds the tree of a template, and a mount namespace in which it is the root.
+func (b *Backend) plant(t sandbox.Template) error {
+	dir := filepath.Join(b.nest.dir, t.Name)
+	if err := b.nest.do(func() error { return buildTree(dir, t, b.mountPoints()) }); err != nil {
+		return err
+	}
+	tree, err := b.nest.enclose(dir)
+	if err != nil {
+		return err
+	}
+	b.trees[t.Name] = tree
+	return nil
+}
 
 // driverPath is where a kernel's driver lies inside.
 func driverPath(l sandbox.Language) string {
@@ -54,7 +66,7 @@ func (b *Backend) proveTemplate(ctx context.Context, t sandbox.Template) (versio
 		return "", err
 	}
 	b.interpreters[t.Name] = path
-	if err := b.nest.do(func() error { return buildTree(b.treePath(t.Name), t, b.mountPoints()) }); err != nil {
+	if err := b.plant(t); err != nil {
 		return "", proofError(t, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, proofLimit)

@@ -62,11 +62,11 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 	return z, nil
 }
 
-// execZygote starts the process, in a mount and a network namespace of its own.
+// execZygote starts the process, in namespaces of its own.
 func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
 	name, _, _ := kernel.Zygote(t.Language)
 	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
-	config, err := boot.Config{Root: b.treePath(t.Name), Env: append(env, baseEnv()...), Zygote: argv}.Encode()
+	config, err := boot.Config{Env: append(env, baseEnv()...), Zygote: argv}.Encode()
 	if err != nil {
 		return err
 	}
@@ -92,9 +92,9 @@ func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) er
 	var pidfd int
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1"},
-		Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd()},
+		Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), settings.Fd(), control.Fd(), null.Fd(), b.program.Fd(), b.trees[t.Name].Fd()},
 		Sys: &syscall.SysProcAttr{
-			Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+			Setsid: true, PidFD: &pidfd, Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 			Pdeathsig: syscall.SIGKILL, // one that hangs does not see the end of its socket; the nest's thread ends with the daemon
 		},
 	}

@@ -14,7 +14,8 @@ const (
 	SocketFD = 4 // bound unix socket; the agent itself listens, after its drop of rights
 	ReadyFD  = 5 // write end of a pipe: ReadyWord, or the text of what failed
 	SelfFD   = 6 // sealed memory file of the agent
-	FirstFD  = 7 // first of the cgroup's descriptors
+	TreeFD   = 7 // mount namespace whose root is the template's tree; gone when the agent runs
+	FirstFD  = 8 // first of the cgroup's descriptors
 )
 
 // KernelFiles is how many descriptors there are of a kernel that the daemon has
@@ -27,14 +28,12 @@ const ReadyWord = "ready"
 
 // A Config tells the agent what to become. It is written by the daemon alone.
 type Config struct {
-	Root       string // path of the template's tree in the mount namespace
 	Hostname   string
 	UID, GID   int
 	UserNS     bool          // there is a user namespace around us: no device may be made
 	Secret     []byte        // known to the daemon and to us
-	DiskBytes  int64         // of /work and /tmp together
-	Inodes     int           // of /work and /tmp together
-	ShmBytes   int64         // of /dev/shm
+	DiskBytes  int64         // of /work, /tmp and /dev/shm together
+	Inodes     int           // of them together
 	Processes  uint64        // RLIMIT_NPROC; 0 leaves it
 	Filter     []byte        // seccomp program
 	Grace      time.Duration // without a daemon for so long, the sandbox ends itself

@@ -22,14 +22,18 @@ var (
 
 const guarded = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
+const (
+	proc  = "/proc"
+	null  = "/dev/null"
+	stage = "/tmp" // where the disk is whole until its folders are where they are to be
+)
+
 // mountProc mounts a fresh /proc of this pid namespace and masks what tells of
 // the host or acts on it. The masks' source is checked to be the null device.
-func mountProc(c boot.Config) error {
-	proc := filepath.Join(c.Root, "proc")
+func mountProc() error {
 	if err := unix.Mount("proc", proc, "proc", guarded, ""); err != nil {
 		return err
 	}
-	null := filepath.Join(c.Root, "dev/null")
 	if err := checkNull(null); err != nil {
 		return err
 	}
@@ -38,18 +42,13 @@ func mountProc(c boot.Config) error {
 			return fmt.Errorf("mask %s: %w", name, err)
 		}
 	}
-	for _, name := range maskedDirs {
-		if err := optional(unix.Mount("tmpfs", filepath.Join(proc, name), "tmpfs", guarded|unix.MS_RDONLY, "size=0,nr_inodes=2")); err != nil {
-			return fmt.Errorf("mask %s: %w", name, err)
-		}
-	}
 	return nil
 }
 
 // lockProc makes read-only what acts on the kernel.
-func lockProc(c boot.Config) error {
+func lockProc() error {
 	for _, name := range lockedDirs {
-		if err := optional(readOnly(filepath.Join(c.Root, "proc", name))); err != nil {
+		if err := optional(readOnly(filepath.Join(proc, name))); err != nil {
 			return fmt.Errorf("lock %s: %w", name, err)
 		}
 	}
@@ -59,9 +58,9 @@ func lockProc(c boot.Config) error {
 // limitBuffers makes the buffers of this network namespace's connections small:
 // what they hold is not the tenant's memory to the kernel, and loopback needs
 // little. A kernel that has no such switch keeps its own.
-func limitBuffers(c boot.Config) error {
+func limitBuffers() error {
 	for _, name := range []string{"tcp_rmem", "tcp_wmem"} {
-		path := filepath.Join(c.Root, "proc/sys/net/ipv4", name)
+		path := filepath.Join(proc, "sys/net/ipv4", name)
 		if err := os.WriteFile(path, []byte("4096 8192 65536"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -89,57 +88,65 @@ func optional(err error) error {
 }
 
 // readOnly binds a folder onto itself, read-only.
-func readOnly(path string) error {
-	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+func readOnly(path string) error { return bind(path, path, guarded|unix.MS_RDONLY) }
+
+// bind shows a folder at another place, with flags of its own there.
+func bind(source, target string, flags uintptr) error {
+	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|guarded, "")
+	return unix.Mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|flags, "")
 }
 
-// mountDev mounts the session's own terminals and shared memory; the devices
-// themselves are the template's.
-func mountDev(c boot.Config) error {
-	pts := filepath.Join(c.Root, "dev/pts")
-	if err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,max=64"); err != nil {
-		return err
-	}
-	shm := filepath.Join(c.Root, "dev/shm")
-	options := fmt.Sprintf("mode=1777,size=%d,nr_inodes=4096", c.ShmBytes)
-	return unix.Mount("tmpfs", shm, "tmpfs", guarded, options)
+// mountTerminals mounts the session's own; the devices are the template's.
+func mountTerminals() error {
+	return unix.Mount("devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,max=64")
 }
 
-// mountDisk mounts what can be written: one tmpfs, bounded in bytes and in
-// files, that holds both /work and /tmp. Its pages are charged to who writes.
+// mountDisk mounts what can be written: one tmpfs, bounded in bytes and in files,
+// for all of it, since each file system costs the kernel memory for each control
+// group that there is. Its pages are charged to who writes.
 func mountDisk(c boot.Config) error {
-	stage := filepath.Join(c.Root, "tmp")
+	const owned, open, empty = 0o755, 0o777 | os.ModeSticky, 0o555
 	options := fmt.Sprintf("mode=0755,size=%d,nr_inodes=%d", c.DiskBytes, c.Inodes)
 	if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		return err
 	}
-	for name, mode := range map[string]os.FileMode{"work": 0o755, "tmp": 0o777 | os.ModeSticky} {
-		dir := filepath.Join(stage, name)
-		if err := os.Mkdir(dir, mode.Perm()); err != nil {
-			return err
-		}
-		if err := os.Chmod(dir, mode); err != nil {
-			return err
-		}
-		if err := os.Chown(dir, c.UID, c.GID); err != nil {
+	for name, mode := range map[string]os.FileMode{"work": owned, "tmp": open, "shm": open, "empty": empty} {
+		if err := makeFolder(filepath.Join(stage, name), mode, c.UID, c.GID); err != nil {
 			return err
 		}
 	}
-	if err := nameTenant(c, stage); err != nil {
+	if err := nameTenant(c); err != nil {
 		return err
 	}
-	if err := unix.Mount(filepath.Join(stage, "work"), filepath.Join(c.Root, "work"), "", unix.MS_BIND, ""); err != nil {
+	for _, name := range maskedDirs {
+		if err := optional(bind(filepath.Join(stage, "empty"), filepath.Join(proc, name), guarded|unix.MS_RDONLY)); err != nil {
+			return fmt.Errorf("mask %s: %w", name, err)
+		}
+	}
+	if err := bind(filepath.Join(stage, "shm"), "/dev/shm", guarded); err != nil {
+		return err
+	}
+	if err := unix.Mount(filepath.Join(stage, "work"), "/work", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
 	return unix.Mount(filepath.Join(stage, "tmp"), stage, "", unix.MS_BIND, "")
 }
 
+func makeFolder(dir string, mode os.FileMode, uid, gid int) error {
+	if err := os.Mkdir(dir, mode.Perm()); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, mode); err != nil {
+		return err
+	}
+	return os.Chown(dir, uid, gid)
+}
+
 // nameTenant gives the session's user a name, in files that lie where the
 // tenant cannot reach them but through the mounts.
-func nameTenant(c boot.Config, stage string) error {
+func nameTenant(c boot.Config) error {
 	files := map[string]string{ // the tenant first: in a user namespace it may be id 0
 		"passwd": fmt.Sprintf("sandbox:x:%d:%d:sandbox:/work:/bin/bash\nroot:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", c.UID, c.GID),
 		"group":  fmt.Sprintf("sandbox:x:%d:\nroot:x:0:\nnogroup:x:65534:\n", c.GID),
@@ -149,7 +156,7 @@ func nameTenant(c boot.Config, stage string) error {
 		if err := os.WriteFile(source, []byte(text), 0o444); err != nil { //nolint:gosec // everybody inside reads it
 			return err
 		}
-		if err := unix.Mount(source, filepath.Join(c.Root, "etc", name), "", unix.MS_BIND, ""); err != nil {
+		if err := unix.Mount(source, filepath.Join("/etc", name), "", unix.MS_BIND, ""); err != nil {
 			return err
 		}
 	}

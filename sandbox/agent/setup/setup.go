@@ -27,25 +27,25 @@ func Run(c boot.Config, config []byte) error {
 	return execGuest(c, config)
 }
 
-// buildWalls makes the file systems, enters the new root and brings up
-// loopback.
+// buildWalls enters a copy of the template's tree, makes the file systems there and
+// brings up loopback.
 func buildWalls(c boot.Config) error {
 	shared := volumes{all: c.Volumes}
 	steps := []struct {
 		what string
 		do   func() error
 	}{
-		{"make mounts private", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
+		{"volumes", shared.take},
+		{"tree", enterTree},
 		{"cgroup namespace", func() error { return leaveCgroupNamespace(c) }},
-		{"proc", func() error { return mountProc(c) }},
-		{"buffers", func() error { return limitBuffers(c) }},
-		{"locks", func() error { return lockProc(c) }},
-		{"devices", func() error { return mountDev(c) }},
+		{"proc", mountProc},
+		{"buffers", limitBuffers},
+		{"locks", lockProc},
+		{"terminals", mountTerminals},
 		{"disk", func() error { return mountDisk(c) }},
 		{"host name", func() error { return unix.Sethostname([]byte(c.Hostname)) }},
 		{"loopback", loopbackUp},
-		{"volumes", shared.take},
-		{"root", func() error { return enterRoot(c.Root, "/work") }},
+		{"work", func() error { return unix.Chdir("/work") }},
 		{"volumes", func() error { return shared.attach(c) }},
 	}
 	for _, step := range steps {
@@ -66,18 +66,20 @@ func leaveCgroupNamespace(c boot.Config) error {
 	return unix.Unshare(unix.CLONE_NEWCGROUP)
 }
 
-// enterRoot makes the tree the root, drops the old one, and goes to a directory.
-func enterRoot(root, dir string) error {
-	if err := unix.Chdir(root); err != nil {
-		return err
+// enterTree makes a copy of the template's mount namespace this thread's, whose
+// root and directory are then the tree's. Nothing of the host is in it. To make a
+// tree the root here would have the kernel look at each task of the host.
+func enterTree() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // all threads of a program have one root
+		return os.NewSyscallError("unshare", err)
 	}
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return err
+	if err := unix.Setns(boot.TreeFD, unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("setns", err)
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return err
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("unshare", err)
 	}
-	return unix.Chdir(dir)
+	return unix.Close(boot.TreeFD)
 }
 
 // execGuest becomes the agent, which finds its configuration again at

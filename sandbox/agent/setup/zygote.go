@@ -30,17 +30,16 @@ var zygoteRights = []int{ //nolint:gochecknoglobals // a table
 	unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP,
 }
 
-// RunZygote enters the tree that c names, with no /proc and nothing that can be
-// written, and becomes the interpreter that c names
-// there, with the program that forks. It returns only when something failed.
+// RunZygote enters a copy of the template's tree, with no /proc and nothing that can
+// be written, and becomes the interpreter that c names there, with the program that
+// forks. It returns only when something failed.
 func RunZygote(c boot.Config) error {
 	runtime.LockOSThread()
 	steps := []struct {
 		what string
 		do   func() error
 	}{
-		{"make mounts private", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
-		{"root", func() error { return enterRoot(c.Root, "/") }},
+		{"tree", enterTree},
 		{"bounding set", dropOtherRights},
 		{"no new privileges", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
 		{"control", func() error { return unix.Dup3(boot.SocketFD, zygoteControl, 0) }},
