@@ -112,7 +112,7 @@ func awaitFork(ctx context.Context, n *nursery) {
 func AskAfterEnd(ctx context.Context, b *Backend, template string) error {
 	return b.nurseries[template].fork(ctx, func(ctx context.Context, z *zygote) error {
 		ended, cancel := context.WithCancel(ctx)
-		stop := z.heed(ended)
+		stop := heed(ended, z.conn)
 		cancel()
 		stop()
 		_, err := z.ask(ctx, []byte(`{}`), nil) // which it refuses

@@ -103,10 +103,10 @@ type Backend struct {
 	ready   error // why there can be no sandbox
 	nest    *nest
 	trees   map[string]*os.File // by template: mount namespaces, of which sandboxes have copies
-	cgroups *cgroup.Host // nil where there are none
-	program *os.File     // the agent, in a sealed memory file
-	init    *os.File     // the program that becomes it, likewise
-	hash    string       // of the agent
+	cgroups *cgroup.Host        // nil where there are none
+	program *os.File            // the agent, in a sealed memory file
+	init    *os.File            // the program that becomes it, likewise
+	hash    string              // of the agent
 	filter  []byte
 	records records
 	uids    *uids

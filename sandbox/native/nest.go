@@ -139,7 +139,13 @@ func enclose(whole int, tree string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := enterRoot(tree); err != nil {
+	if mappedIDs() < allIDs { // until sandboxes have their own, which they may only have beside another
+		err = unix.Mount("/proc", filepath.Join(tree, "proc"), "", unix.MS_BIND|unix.MS_REC, "")
+	}
+	if err == nil {
+		err = enterRoot(tree)
+	}
+	if err != nil {
 		return nil, errors.Join(err, namespace.Close())
 	}
 	return namespace, nil

@@ -25,6 +25,7 @@ const (
 	zygoteStart = 60 * time.Second // it may load much
 	zygoteFork  = 10 * time.Second
 	zygoteWords = 64 << 10
+	lockedWord  = "locked" // of a kernel
 )
 
 // A zygote is a Python that has loaded what kernels need, and forks them into
@@ -66,7 +67,7 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
 	name, _, _ := kernel.Zygote(t.Language)
 	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
-	config, err := boot.Config{Env: append(env, baseEnv()...), Zygote: argv}.Encode()
+	config, err := boot.Config{UserNS: mappedIDs() < allIDs, Env: append(env, baseEnv()...), Zygote: argv}.Encode()
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,6 @@ type zygoteAnswer struct {
 	Ready *struct {
 		Missing map[string]string `json:"missing"`
 	} `json:"ready"`
-	OK    bool   `json:"ok"`
 	Error string `json:"error"`
 }
 
@@ -156,34 +156,63 @@ func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*o
 	if err != nil {
 		return err
 	}
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = told.Close() }()
 	// Not the caller's: who gives up in the middle would cost all others the zygote.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), zygoteFork)
 	defer cancel()
-	fds := []int{init}
+	fds := []int{init, int(tell.Fd())}
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
 	}
-	answer, err := z.ask(ctx, request, fds)
+	err = z.send(ctx, request, fds)
+	_ = tell.Close() // now its end is seen here
 	if err != nil {
 		return err
 	}
 	z.forks++
-	if !answer.OK {
-		return fmt.Errorf("the zygote forked no kernel: %s", answer.Error)
+	return z.locked(ctx, told)
+}
+
+// locked waits until a kernel says that it is locked down.
+func (z *zygote) locked(ctx context.Context, told *os.File) error {
+	defer heed(ctx, told)()
+	words := make([]byte, 1024)
+	n, err := told.Read(words)
+	switch {
+	case string(words[:n]) == lockedWord:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded), z.hungUp():
+		return errors.Join(errZygote, err)
+	case n == 0:
+		return errors.New("the kernel ended before it was locked down")
 	}
-	return nil
+	return fmt.Errorf("the zygote forked no kernel: %s", words[:n])
+}
+
+// hungUp reports whether nobody is at the other end of the socket. A zygote that is
+// there says nothing unasked.
+func (z *zygote) hungUp() (ended bool) {
+	raw, err := z.conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		ended = !errors.Is(err, unix.EAGAIN)
+	})
+	return ended || err != nil
 }
 
 // ask sends one packet and waits for the answer to it.
 func (z *zygote) ask(ctx context.Context, packet []byte, fds []int) (answer zygoteAnswer, err error) {
-	defer z.heed(ctx)()
-	var rights []byte
-	if len(fds) > 0 {
-		rights = unix.UnixRights(fds...)
+	if err := z.send(ctx, packet, fds); err != nil {
+		return answer, err
 	}
-	if _, _, err := z.conn.WriteMsgUnix(packet, rights, nil); err != nil {
-		return answer, errors.Join(errZygote, err)
-	}
+	defer heed(ctx, z.conn)()
 	words := make([]byte, zygoteWords)
 	n, err := z.conn.Read(words)
 	if err == nil {
@@ -195,19 +224,31 @@ func (z *zygote) ask(ctx context.Context, packet []byte, fds []int) (answer zygo
 	return answer, nil
 }
 
-// heed has the zygote's socket fail at the end of ctx, until the function that it
+func (z *zygote) send(ctx context.Context, packet []byte, fds []int) error {
+	defer heed(ctx, z.conn)()
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	if _, _, err := z.conn.WriteMsgUnix(packet, rights, nil); err != nil {
+		return errors.Join(errZygote, err)
+	}
+	return nil
+}
+
+// heed has a connection fail at the end of ctx, until the function that it
 // returns is called. A deadline that came at the last moment is then taken back:
 // it is not that of the next request.
-func (z *zygote) heed(ctx context.Context) (stop func()) {
+func heed(ctx context.Context, conn interface{ SetDeadline(t time.Time) error }) (stop func()) {
 	set := make(chan struct{})
 	stopped := context.AfterFunc(ctx, func() {
 		defer close(set)
-		_ = z.conn.SetDeadline(time.Unix(1, 0))
+		_ = conn.SetDeadline(time.Unix(1, 0))
 	})
 	return func() {
 		if !stopped() {
 			<-set
-			_ = z.conn.SetDeadline(time.Time{})
+			_ = conn.SetDeadline(time.Time{})
 		}
 	}
 }

@@ -7,9 +7,10 @@ kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
 "user_namespace": bool, "preimport": [modules]}. The answer is {"ready": …}.
 
 Each packet after it asks for one kernel: {"uid": n, "gid": n, "waits": bool}, with the
-descriptors of the sandbox's PID 1, of the kernel's control socket, stdout and
-stderr, and of the cgroups to join. The answer is {"ok": true}, once the kernel
-is locked down, or {"error": text}. At the end of the socket the zygote ends.
+descriptors of the sandbox's PID 1, of a pipe, of the kernel's control socket, stdout
+and stderr, and of the cgroups to join. The kernel writes "locked" into the pipe once
+it is locked down; else a text says what failed, or the end of the pipe that it ended.
+At the end of the socket the zygote ends.
 
 No byte of a tenant's ever comes here, and between the entry into a sandbox and
 the lockdown nothing of the sandbox is read: code may run there already.
@@ -52,7 +53,7 @@ _STANDARD = (
 ).split()
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork
+_fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork, see _renew
 
 
 def _check(result, what):
@@ -168,24 +169,14 @@ class Zygote:
         self.policy = None
         self.waits = False  # of a kernel: its session comes later
 
-    def receive(self):
-        """Return the next request and its descriptors; None at the end."""
-        space = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
-        data, controls, _, _ = self.socket.recvmsg(_PACKET, space, _socket.MSG_CMSG_CLOEXEC)
-        files = []
-        for level, kind, payload in controls:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                count = len(payload) // 4
-                files += struct.unpack("=%di" % count, payload[: count * 4])
-        return (json.loads(data) if data else None), files
-
     def answer(self, message):
         self.socket.send(json.dumps(message).encode())
 
     def begin(self, driver):
-        settings, _ = self.receive()
-        if settings is None:
+        data = self.socket.recv(_PACKET)
+        if not data:
             os._exit(0)
+        settings = json.loads(data)
         self.policy = Policy(settings)
         missing = _preimport(_STANDARD)
         missing.update(_preimport(settings["preimport"]))
@@ -197,43 +188,37 @@ class Zygote:
 
     def serve(self):
         """Fork kernels. It returns only in one of them."""
+        space = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
         while True:
-            request, files = self.receive()
-            if request is None:
+            data, controls, _, _ = self.socket.recvmsg(4096, space, _socket.MSG_CMSG_CLOEXEC)
+            if not data:
                 os._exit(0)
+            files = memoryview(controls[0][2]).cast("i") if controls else ()
             try:
-                if self.fork(request, files):
+                if self.fork(data, files):
                     return
-                self.answer({"ok": True})
             except Exception as error:
-                self.answer({"error": "%s: %s" % (type(error).__name__, str(error)[:500])})
+                self.refuse(files, error)
             for file in files:
                 os.close(file)
 
-    def fork(self, request, files):
+    def refuse(self, files, error):
+        if len(files) > 1:
+            os.write(files[1], _words(error))
+        else:
+            self.answer({"error": "a request needs descriptors"})
+
+    def fork(self, data, files):
         """Fork a kernel into a sandbox, and return True in it.
 
         A child in the middle forks it and ends, so that its parent is the
         sandbox's PID 1, which waits for it.
         """
-        told, tell = os.pipe()
-        try:
-            middle = self.fork_middle(files[0]) if self.returns else self.fork_beyond(files[0], tell)
-        except OSError:
-            os.close(told)
-            os.close(tell)
-            raise
+        middle = self.fork_middle(files[0]) if self.returns else self.fork_beyond(files[0], files[1])
         if middle == 0:
-            self.descend(request, files, tell)
+            self.descend(data, files)
             return True
-        os.close(tell)
-        words = b""
-        while part := os.read(told, 4096):
-            words += part
-        os.close(told)
         os.waitpid(middle, 0)
-        if words != _LOCKED:
-            raise ChildProcessError(words.decode("utf-8", "replace") or "the kernel ended before it was locked down")
         return False
 
     def fork_middle(self, init):
@@ -264,17 +249,18 @@ class Zygote:
         if _libc.setns(self.own, _NEW_PID) < 0:
             os._exit(1)
 
-    def descend(self, request, files, tell):
+    def descend(self, data, files):
         """Enter the sandbox, fork the kernel, and return in it, locked down.
 
         From the setns on, code of a tenant may run around us.
         """
+        init, tell, control, out, err, *joins = files
         try:
-            init, control, out, err, *joins = files
+            request = json.loads(data)
             for group in joins:
                 os.pwrite(group, b"0", 0)
             _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
-            if os.fork():
+            if _check(_fork(), "fork"):
                 os._exit(0)
             os.setsid()
             self.policy.lock_down(request["uid"], request["gid"])
@@ -292,13 +278,23 @@ class Zygote:
 def _give_up(tell, error):
     """End a child of the zygote, which may have all rights still: it never gets back to the loop."""
     try:
-        os.write(tell, ("%s: %s" % (type(error).__name__, str(error)[:500])).encode())
+        os.write(tell, _words(error))
     finally:
         os._exit(1)
 
 
-def _reseed():
-    """Give a kernel random numbers of its own; random itself sees the fork."""
+def _words(error):
+    return ("%s: %s" % (type(error).__name__, str(error)[:500])).encode("utf-8", "replace")
+
+
+def _renew():
+    """Give a kernel what is not the zygote's any more.
+
+    It is what modules do at a fork, as far as there is only one thread: all that
+    they do would copy 400 KB of memory for each kernel.
+    """
+    sys.modules["random"].seed()
+    sys.modules["threading"].main_thread()._set_native_id()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
@@ -310,7 +306,7 @@ def _main():
     zygote = Zygote()
     zygote.begin(driver)
     zygote.serve()
-    _reseed()
+    _renew()
     if zygote.waits:
         driver.kernel.rehearse(["1 + 1"])
     return driver

@@ -30,9 +30,17 @@ const (
 
 // mountProc mounts a fresh /proc of this pid namespace and masks what tells of
 // the host or acts on it. The masks' source is checked to be the null device.
-func mountProc() error {
-	if err := unix.Mount("proc", proc, "proc", guarded, ""); err != nil {
+func mountProc(c boot.Config) error {
+	fresh, err := freshProc()
+	if err != nil {
 		return err
+	}
+	defer func() { _ = unix.Close(fresh) }()
+	if err := dropProc(c); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(fresh, "", unix.AT_FDCWD, proc, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return os.NewSyscallError("move_mount", err)
 	}
 	if err := checkNull(null); err != nil {
 		return err
@@ -43,6 +51,29 @@ func mountProc() error {
 		}
 	}
 	return nil
+}
+
+// freshProc returns a /proc of this pid namespace that is attached nowhere yet.
+func freshProc() (int, error) {
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, os.NewSyscallError("fsopen", err)
+	}
+	defer func() { _ = unix.Close(fs) }()
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, os.NewSyscallError("fsconfig", err)
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	return mount, os.NewSyscallError("fsmount", err)
+}
+
+// dropProc takes the host's /proc away, which the tree has in a user namespace: there
+// the kernel makes another only for who sees one already.
+func dropProc(c boot.Config) error {
+	if !c.UserNS {
+		return nil
+	}
+	return unix.Unmount(proc, unix.MNT_DETACH)
 }
 
 // lockProc makes read-only what acts on the kernel.

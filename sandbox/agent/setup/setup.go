@@ -38,7 +38,7 @@ func buildWalls(c boot.Config) error {
 		{"volumes", shared.take},
 		{"tree", enterTree},
 		{"cgroup namespace", func() error { return leaveCgroupNamespace(c) }},
-		{"proc", mountProc},
+		{"proc", func() error { return mountProc(c) }},
 		{"buffers", limitBuffers},
 		{"locks", lockProc},
 		{"terminals", mountTerminals},

@@ -40,6 +40,7 @@ func RunZygote(c boot.Config) error {
 		do   func() error
 	}{
 		{"tree", enterTree},
+		{"proc", func() error { return dropProc(c) }},
 		{"bounding set", dropOtherRights},
 		{"no new privileges", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
 		{"control", func() error { return unix.Dup3(boot.SocketFD, zygoteControl, 0) }},

@@ -8,10 +8,13 @@
 // and never frozen, and work, with the limits of the flavor. So neither a fork
 // bomb nor a full tmpfs takes the agent, and with it the output, along.
 //
-// In version 1 a directory may have processes beside directories: there the agent
-// is in the session's own, whose limit is both allowances together, and only the
-// hierarchies of memory, pids and cpu have work below it. Those of cpuacct and
-// freezer have the session's directory alone, for work.
+// In version 1 a directory may have processes beside directories. There only the
+// hierarchies of pids and cpu have work below the session's directory, in which the
+// agent is itself, and whose limit is both allowances together. Those of memory,
+// cpuacct and freezer have the session's directory alone, for work: the memory of
+// all agents is counted in the daemon's parent, and nothing but the agent's own
+// limit, of its heap, keeps it small. A group of memory for each agent would cost
+// more than the agent does where there are thousands.
 //
 // # Who may write
 //

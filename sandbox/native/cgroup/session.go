@@ -21,7 +21,7 @@ type Limits struct {
 	MemoryBytes      int64
 	Pids             int
 	CPUs             int
-	AgentMemoryBytes int64 // 64 MiB when zero
+	AgentMemoryBytes int64 // 64 MiB when zero; version 1 does not limit the agent's
 	AgentPids        int   // 64 when zero
 	// UID is who may make groups for single executions below work, and move
 	// processes into them; 0 leaves all to the daemon.
@@ -149,10 +149,14 @@ type side struct {
 }
 
 func (s *Session) limit(l Limits) error {
+	h := s.host
 	work := side{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period}
 	agent := side{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU}
 	if s.home().inner {
 		agent = agent.around(work)
+	}
+	if t := h.memory; t != nil && t.inner && !t.split { // all agents are in one
+		agent.memory = 0
 	}
 	if err := s.limitSide(agent); err != nil {
 		return err
@@ -163,8 +167,7 @@ func (s *Session) limit(l Limits) error {
 // around is what the agent's directory may use when work is below it. It has no
 // quota then, and needs none: the agent's program uses one processor.
 func (a side) around(work side) side {
-	a.memory, a.pids, a.cpu = together(a.memory, work.memory), together(a.pids, work.pids), 0
-	return a
+	return side{a.dir, together(a.memory, work.memory), together(a.pids, work.pids), 0}
 }
 
 func together[N int | int64](agent, work N) N {
@@ -195,7 +198,7 @@ func (s *Session) limitSide(l side) error {
 // AddAgent moves a process to the agent's side. What it has forked stays.
 func (s *Session) AddAgent(pid int) error {
 	for _, t := range s.host.trees {
-		if !t.split {
+		if !t.split && t != s.host.memory {
 			continue
 		}
 		if err := t.write(t.agent(s.name)+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
@@ -281,9 +284,9 @@ func (s *Session) PidsMax() (hits int, err error) {
 	return hits, nil
 }
 
-// Stats returns what the session uses: memory in bytes, the agent's and the
-// kernel's for it included, or -1 where nobody counts; processor time of work;
-// and tasks, the agent's included.
+// Stats returns what the session uses: memory in bytes, the kernel's for it
+// included, and with version 2 the agent's, or -1 where nobody counts; processor
+// time of work; and tasks, the agent's included.
 func (s *Session) Stats() (memory int64, cpu time.Duration, tasks int, err error) {
 	h := s.host
 	memory = -1

@@ -118,7 +118,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 	check := func(memory, pids, agentMemory, agentPids int64) {
 		t.Helper()
 		if s.home().inner { // it has work below it
-			agentMemory, agentPids = agentMemory+memory, agentPids+pids
+			agentMemory, agentPids = unlimited, agentPids+pids
 		}
 		for _, c := range []struct {
 			tree *tree
@@ -126,7 +126,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 			read func(*tree, string) (int64, error)
 			want int64
 		}{
-			{h.memory, s.name + "/work", h.dialect.memoryLimit, memory},
+			{h.memory, h.memory.work(s.name), h.dialect.memoryLimit, memory},
 			{h.memory, h.memory.agent(s.name), h.dialect.memoryLimit, agentMemory},
 			{h.pids, s.name + "/work/pids.max", (*tree).readInt, pids},
 			{h.pids, h.pids.agent(s.name) + "/pids.max", (*tree).readInt, agentPids},
@@ -144,7 +144,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 	}
 	check(16<<20, 48, 32<<20, 7)
 	if h.Version() == 1 {
-		if both, err := h.memory.readInt(s.name + "/work/memory.memsw.limit_in_bytes"); err == nil && both != 16<<20 {
+		if both, err := h.memory.readInt(h.memory.work(s.name) + "/memory.memsw.limit_in_bytes"); err == nil && both != 16<<20 {
 			t.Errorf("memory and swap %d, want the limit of memory", both)
 		}
 		if quota, _ := h.cpu.readInt(s.name + "/work/cpu.cfs_quota_us"); quota != period {

@@ -25,7 +25,7 @@ type tree struct {
 	fd    int
 	dir   string // its absolute path
 	split bool   // sessions have work below, apart from the agent
-	inner bool   // the agent is in the session's own directory, where that may have processes
+	inner bool   // the agent is where such directories are, since those may have processes: in the session's, or the daemon's
 }
 
 // openTree opens an existing directory as a tree.
@@ -39,10 +39,13 @@ func openTree(dir string, split bool) (*tree, error) {
 
 // agent returns the directory of a session's agent, and work that of the rest.
 func (t *tree) agent(session string) string {
-	if t.inner {
+	switch {
+	case !t.inner:
+		return session + "/agent"
+	case t.split:
 		return session
 	}
-	return session + "/agent"
+	return "."
 }
 
 func (t *tree) work(session string) string {

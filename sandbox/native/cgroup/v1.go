@@ -33,8 +33,11 @@ func openV1(mounts []mount, opts Options) (*Host, error) {
 		if m.v2 {
 			continue
 		}
-		split := slices.ContainsFunc(m.controllers, func(c string) bool { return c == memory || c == pids || c == cpu })
-		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool { return c == "cpuacct" || c == "freezer" }) {
+		// Of memory only work is limited, so that a session takes one such group: for
+		// each the kernel has some bytes for every file system that there is, a third
+		// of a megabyte with 5000 sessions.
+		split := slices.ContainsFunc(m.controllers, func(c string) bool { return c == pids || c == cpu })
+		if !split && !slices.ContainsFunc(m.controllers, func(c string) bool { return c == memory || c == "cpuacct" || c == "freezer" }) {
 			continue
 		}
 		t, err := v1Parent(m, opts, split)
@@ -96,9 +99,8 @@ func v1Parent(m mount, opts Options, split bool) (*tree, error) {
 	return t, nil
 }
 
-// makeInner is makeParent where a group may have processes and groups, so that a
-// session takes two and not three: for each of those with memory the kernel has some
-// bytes for every file system there is, a third of a megabyte with 5000 sessions.
+// makeInner is makeParent where a group may have both processes and groups, so that
+// the agent needs none of its own.
 func makeInner(base, instance string, split bool) (*tree, error) {
 	t, err := makeParent(base, instance, split)
 	if err == nil {
