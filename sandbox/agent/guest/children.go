@@ -38,6 +38,7 @@ type ending struct {
 type children struct {
 	join     boot.Join
 	joins    []*os.File // `work`: v1 one per controller, v2 one
+	forking  sync.Once // before the first child: a thread that few sandboxes need
 	requests chan func()
 
 	mu      sync.Mutex
@@ -45,12 +46,10 @@ type children struct {
 }
 
 func newChildren(join boot.Join, joins []*os.File) *children {
-	c := &children{join: join, joins: joins, requests: make(chan func()), waiting: map[int]chan ending{}}
-	go c.fork()
-	return c
+	return &children{join: join, joins: joins, requests: make(chan func()), waiting: map[int]chan ending{}}
 }
 
-// fork runs all forks on one thread, for as long as the agent lives. With
+// fork runs all forks on one thread, from the first until the agent ends. With
 // JoinThread that thread is in the cgroup `work`, so its children are born
 // there; it never runs anything else.
 func (c *children) fork() {
@@ -65,6 +64,7 @@ func (c *children) fork() {
 
 // start starts p and returns its pid and where its ending will come.
 func (c *children) start(p program) (pid int, ended <-chan ending, err error) {
+	c.forking.Do(func() { go c.fork() })
 	done := make(chan struct{})
 	c.requests <- func() {
 		defer close(done)

@@ -25,9 +25,13 @@ import importlib
 import importlib.util
 import json
 import os
+import random
 import resource
 import struct
 import sys
+import threading
+
+import _random
 
 _CONTROL = 3
 _PACKET = 1 << 20
@@ -287,14 +291,19 @@ def _words(error):
     return ("%s: %s" % (type(error).__name__, str(error)[:500])).encode("utf-8", "replace")
 
 
+# Bound before the fork, as each step on the way to them writes to memory.
+_seed = _random.Random.seed.__get__(random._inst)
+_number_thread = threading.main_thread()._set_native_id
+
+
 def _renew():
     """Give a kernel what is not the zygote's any more.
 
     It is what modules do at a fork, as far as there is only one thread: all that
     they do would copy 400 KB of memory for each kernel.
     """
-    sys.modules["random"].seed()
-    sys.modules["threading"].main_thread()._set_native_id()
+    _seed()
+    _number_thread()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
