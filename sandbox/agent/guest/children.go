@@ -38,7 +38,7 @@ type ending struct {
 type children struct {
 	join     boot.Join
 	joins    []*os.File // `work`: v1 one per controller, v2 one
-	forking  sync.Once // before the first child: a thread that few sandboxes need
+	forking  sync.Once  // before the first child: a thread that few sandboxes need
 	requests chan func()
 
 	mu      sync.Mutex
