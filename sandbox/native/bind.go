@@ -64,7 +64,7 @@ func (x *box) reshape(f sandbox.Flavor) error {
 	return resizeDisk(x.record.PID, f)
 }
 
-// resizeDisk changes the bounds of the memory file system of /work and /tmp of a
+// resizeDisk changes the bounds of the memory file system of what can be written in a
 // process, in whatever mount namespace that is.
 func resizeDisk(pid int, f sandbox.Flavor) error {
 	fs, err := unix.Fspick(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/root/work", pid), unix.FSPICK_CLOEXEC|unix.FSPICK_NO_AUTOMOUNT)
