@@ -8,9 +8,7 @@
 // and never frozen, and work, with the limits of the flavor. So neither a fork
 // bomb nor a full tmpfs takes the agent, and with it the output, along.
 //
-// In version 1 a directory may have processes beside directories. There only the
-// hierarchies of pids and cpu have work below the session's directory, in which the
-// agent is itself, and whose limit is both allowances together. Those of memory,
+// In version 1 only the hierarchies of pids and cpu have the two. Those of memory,
 // cpuacct and freezer have the session's directory alone, for work: the memory of
 // all agents is counted in the daemon's parent, and nothing but the agent's own
 // limit, of its heap, keeps it small. A group of memory for each agent would cost

@@ -152,29 +152,13 @@ func (s *Session) limit(l Limits) error {
 	h := s.host
 	work := side{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period}
 	agent := side{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU}
-	if s.home().inner {
-		agent = agent.around(work)
-	}
-	if t := h.memory; t != nil && t.inner && !t.split { // all agents are in one
+	if t := h.memory; t != nil && t.inner { // all agents are in one
 		agent.memory = 0
 	}
 	if err := s.limitSide(agent); err != nil {
 		return err
 	}
 	return s.limitSide(work)
-}
-
-// around is what the agent's directory may use when work is below it. It has no
-// quota then, and needs none: the agent's program uses one processor.
-func (a side) around(work side) side {
-	return side{a.dir, together(a.memory, work.memory), together(a.pids, work.pids), 0}
-}
-
-func together[N int | int64](agent, work N) N {
-	if work == 0 {
-		return 0
-	}
-	return agent + work
 }
 
 func (s *Session) limitSide(l side) error {

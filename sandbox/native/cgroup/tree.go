@@ -25,7 +25,7 @@ type tree struct {
 	fd    int
 	dir   string // its absolute path
 	split bool   // sessions have work below, apart from the agent
-	inner bool   // the agent is where such directories are, since those may have processes: in the session's, or the daemon's
+	inner bool   // agents are in the tree's own directory, where that may have processes too; sessions are then not split
 }
 
 // openTree opens an existing directory as a tree.
@@ -39,13 +39,10 @@ func openTree(dir string, split bool) (*tree, error) {
 
 // agent returns the directory of a session's agent, and work that of the rest.
 func (t *tree) agent(session string) string {
-	switch {
-	case !t.inner:
-		return session + "/agent"
-	case t.split:
-		return session
+	if t.inner {
+		return "."
 	}
-	return "."
+	return session + "/agent"
 }
 
 func (t *tree) work(session string) string {
@@ -57,11 +54,8 @@ func (t *tree) work(session string) string {
 
 // dirs returns the directories of a new session, parents first.
 func (t *tree) dirs(session string) []string {
-	switch {
-	case !t.split:
+	if !t.split {
 		return []string{session}
-	case t.inner:
-		return []string{session, t.work(session)}
 	}
 	return []string{session, t.agent(session), t.work(session)}
 }

@@ -104,7 +104,7 @@ func v1Parent(m mount, opts Options, split bool) (*tree, error) {
 func makeInner(base, instance string, split bool) (*tree, error) {
 	t, err := makeParent(base, instance, split)
 	if err == nil {
-		t.inner = true
+		t.inner = !split // work could use up the tasks of a group around it
 	}
 	return t, err
 }
