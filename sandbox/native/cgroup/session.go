@@ -152,7 +152,7 @@ func (s *Session) limit(l Limits) error {
 	h := s.host
 	work := side{(*tree).work, l.MemoryBytes, l.Pids, int64(l.CPUs) * period}
 	agent := side{(*tree).agent, l.AgentMemoryBytes, l.AgentPids, agentCPU}
-	if t := h.memory; t != nil && t.inner { // all agents are in one
+	if t := h.memory; t != nil && !t.split { // all agents are in one
 		agent.memory = 0
 	}
 	if err := s.limitSide(agent); err != nil {

@@ -117,7 +117,7 @@ func TestSession_LimitsAreSetAndChanged(t *testing.T) {
 	s := session(t, h, Limits{MemoryBytes: 64 << 20, Pids: 32, CPUs: 2})
 	check := func(memory, pids, agentMemory, agentPids int64) {
 		t.Helper()
-		if h.memory.inner { // all agents are in one
+		if !h.memory.split { // all agents are in one
 			agentMemory = unlimited
 		}
 		for _, c := range []struct {

@@ -24,8 +24,7 @@ const maxFile = 1 << 20
 type tree struct {
 	fd    int
 	dir   string // its absolute path
-	split bool   // sessions have work below, apart from the agent
-	inner bool   // agents are in the tree's own directory, where that may have processes too; sessions are then not split
+	split bool   // sessions have agent and work below
 }
 
 // openTree opens an existing directory as a tree.
@@ -37,12 +36,13 @@ func openTree(dir string, split bool) (*tree, error) {
 	return &tree{fd: fd, dir: dir, split: split}, nil
 }
 
-// agent returns the directory of a session's agent, and work that of the rest.
+// agent returns the directory of a session's agent, and work that of the rest. Where
+// sessions are not split all agents are in the tree's own, beside them.
 func (t *tree) agent(session string) string {
-	if t.inner {
-		return "."
+	if t.split {
+		return session + "/agent"
 	}
-	return session + "/agent"
+	return "."
 }
 
 func (t *tree) work(session string) string {

@@ -86,27 +86,17 @@ func v1Parent(m mount, opts Options, split bool) (*tree, error) {
 		if err := os.MkdirAll(place, 0o755); err != nil {
 			return nil, err
 		}
-		return makeInner(place, opts.Instance, split)
+		return makeParent(place, opts.Instance, split)
 	}
-	t, err := makeInner(m.point, opts.Instance, split)
+	t, err := makeParent(m.point, opts.Instance, split)
 	if err == nil || m.own == "" {
 		return t, err
 	}
-	t, ownErr := makeInner(filepath.Join(m.point, m.own), opts.Instance, split)
+	t, ownErr := makeParent(filepath.Join(m.point, m.own), opts.Instance, split)
 	if ownErr != nil {
 		return nil, errors.Join(err, ownErr)
 	}
 	return t, nil
-}
-
-// makeInner is makeParent where a group may have both processes and groups, so that
-// the agent needs none of its own.
-func makeInner(base, instance string, split bool) (*tree, error) {
-	t, err := makeParent(base, instance, split)
-	if err == nil {
-		t.inner = !split // work could use up the tasks of a group around it
-	}
-	return t, err
 }
 
 // v1 is the dialect of version 1.
