@@ -347,12 +347,18 @@ func (x *box) destroyError(err error) error {
 	return &sandbox.Error{Op: "destroy", ID: string(x.id), Kind: sandbox.KindOf(err), Err: err}
 }
 
+// quickEnd is how long PID 1 may take to end, and all of its namespace with it,
+// before we look what else is there. To look for processes is most of what an end
+// would cost.
+const quickEnd = time.Second
+
+// kill ends PID 1, and waits until it and all else is gone.
 func (x *box) kill(ctx context.Context) error {
-	err := x.signalAgent(unix.SIGKILL)
-	if err != nil {
+	if err := x.signalAgent(unix.SIGKILL); err != nil {
 		return err
 	}
-	if x.cgroup != nil {
+	var err error
+	if x.cgroup != nil && !x.exits(quickEnd) { // as when work is frozen: with version 1 it cannot die
 		err = x.cgroup.Kill(ctx)
 	}
 	select {
@@ -360,6 +366,21 @@ func (x *box) kill(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		return errors.Join(err, ctx.Err())
+	}
+}
+
+// exits reports whether PID 1 ends within a time.
+func (x *box) exits(within time.Duration) bool {
+	if x.frost.frozen.Load() {
+		return false
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-x.exited:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
@@ -422,7 +443,7 @@ func (x *box) neverStarted() {
 
 func (x *box) release(ctx context.Context) error {
 	if x.cgroup != nil {
-		if err := x.cgroup.Remove(ctx); err != nil {
+		if err := x.cgroup.Clear(ctx); err != nil {
 			return err
 		}
 	}

@@ -15,24 +15,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent"
-	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
-// awaitReady waits for the agent's word. Anything else is why it failed.
-func awaitReady(ctx context.Context, ready *os.File) error {
+// awaitWord waits for a word on the ready pipe. Anything else is why it failed.
+func awaitWord(ctx context.Context, ready *os.File, word string) error {
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	const longest = 4096
-	word, err := io.ReadAll(io.LimitReader(ready, longest))
-	switch {
-	case string(word) == boot.ReadyWord:
+	said := make([]byte, len(word))
+	n, err := io.ReadFull(ready, said)
+	if err == nil && string(said) == word {
 		return nil
+	}
+	rest, _ := io.ReadAll(io.LimitReader(ready, longest)) // what there is
+	switch said = append(said[:n], rest...); {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err != nil:
+	case len(said) == 0:
 		return fmt.Errorf("the agent did not get ready: %w", err)
 	}
-	return fmt.Errorf("the agent could not be set up: %s", word)
+	return fmt.Errorf("the agent could not be set up: %s", said)
 }
 
 // connect speaks with the agent for the first time, and makes sure that it is

@@ -219,57 +219,63 @@ func (x *box) limits(f sandbox.Flavor) cgroup.Limits {
 }
 
 // launch starts the agent and waits until it serves. Where there is a zygote it
-// forks the kernel then.
+// forks the kernel meanwhile, and one that waits for its session is there at the end.
 func (x *box) launch(ctx context.Context) error {
 	gifts, err := x.openGifts()
 	if err != nil {
 		return err
 	}
-	defer gifts.close()
-	config, err := x.config(gifts).Encode()
+	ready, err := x.startWith(gifts)
 	if err != nil {
+		gifts.close()
 		return err
 	}
-	if err := x.startWith(ctx, config, gifts.files()); err != nil {
+	defer func() { _ = ready.Close() }()
+	if err := awaitWord(ctx, ready, boot.WallsWord); err != nil {
+		gifts.close()
 		return err
 	}
-	if gifts.kernel != nil {
-		x.forkKernel(ctx, gifts)
+	forked := x.forkBeside(ctx, gifts)
+	if err := awaitWord(ctx, ready, boot.ReadyWord); err != nil {
+		return err
+	}
+	if x.pooled {
+		<-forked
 	}
 	return nil
 }
 
-// startWith starts the agent with its configuration and further files, and waits
-// until it serves.
-func (x *box) startWith(ctx context.Context, config []byte, files []*os.File) error {
+// startWith starts the agent with its configuration and further files, and returns
+// the pipe on which it says how far it is.
+func (x *box) startWith(g *gifts) (ready *os.File, err error) {
+	config, err := x.config(g).Encode()
+	if err != nil {
+		return nil, err
+	}
 	socket, err := bindSocket(x.socketPath())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	defer func() { _ = socket.Close() }() // the agent has its own, as of the others
 	configRead, configWrite, err := os.Pipe()
 	if err != nil {
-		return errors.Join(err, socket.Close())
+		return nil, err
 	}
-	readyRead, readyWrite, err := os.Pipe()
+	defer func() { _ = configRead.Close() }()
+	ready, told, err := os.Pipe()
 	if err != nil {
-		return errors.Join(err, socket.Close(), configRead.Close(), configWrite.Close())
+		return nil, errors.Join(err, configWrite.Close())
 	}
-	defer func() { _ = readyRead.Close() }()
-	err = x.startAgent(append([]*os.File{configRead, socket, readyWrite, x.backend.program, x.backend.trees[x.spec.Template.Name]}, files...))
-	for _, f := range []*os.File{configRead, socket, readyWrite} {
-		_ = f.Close() // the agent has its own
-	}
-	if err == nil {
-		err = x.enterCgroup()
-	}
+	defer func() { _ = told.Close() }()
+	err = x.startAgent(append([]*os.File{configRead, socket, told, x.backend.program, x.backend.trees[x.spec.Template.Name]}, g.files()...))
 	if err == nil {
 		_, err = configWrite.Write(config)
 	}
 	err = errors.Join(err, configWrite.Close()) // its end lets the agent begin
 	if err != nil {
-		return err
+		return nil, errors.Join(err, ready.Close())
 	}
-	return awaitReady(ctx, readyRead)
+	return ready, nil
 }
 
 // config is the agent's, with what it is given.
@@ -285,7 +291,10 @@ func (x *box) config(g *gifts) boot.Config {
 			c.JoinMode = boot.JoinSelf
 		}
 	}
-	c.Forked, c.Prestart = g.kernel != nil, x.pooled
+	c.Forked, c.Prestart, c.AgentFiles = g.kernel != nil, x.pooled, len(g.agent)
+	if g.born != nil {
+		c.Group = kernelGroup
+	}
 	return c
 }
 
@@ -346,13 +355,6 @@ func (x *box) startAgent(files []*os.File) error {
 		return err
 	}
 	return x.backend.records.write(x.record)
-}
-
-func (x *box) enterCgroup() error {
-	if x.cgroup == nil {
-		return nil
-	}
-	return x.cgroup.AddAgent(x.record.PID)
 }
 
 // baseEnv is what every process inside begins with.

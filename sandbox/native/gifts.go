@@ -6,17 +6,24 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // gifts are the files that an agent gets beside those of every agent, in the order
-// that [agent.Config] names.
+// that [boot.Config] names.
 type gifts struct {
 	joins  []*os.File  // of the cgroup `work`
 	folder *os.File    // of `work`; nil where there are no groups for executions
 	kernel *kernelEnds // nil when the kernel is not forked
+	born   []*os.File  // of the kernel's own group below `work`, for the zygote alone; nil: the agent makes one
+	agent  []*os.File  // of the cgroup `agent`
 }
+
+// kernelGroup is the group of a kernel that is forked. It is there before it, since
+// to move one takes the kernel of the host milliseconds.
+const kernelGroup = "forked"
 
 func (x *box) openGifts() (_ *gifts, err error) {
 	g := &gifts{}
@@ -25,40 +32,80 @@ func (x *box) openGifts() (_ *gifts, err error) {
 			g.close()
 		}
 	}()
-	if x.cgroup != nil {
-		if g.joins, err = x.cgroup.WorkFiles(); err != nil {
+	if x.backend.nurseries[x.spec.Template.Name].ready() {
+		if g.kernel, err = openKernelEnds(); err != nil {
 			return nil, err
 		}
-		if folder, err := x.cgroup.WorkDir(); err == nil {
-			g.folder = folder
-		}
 	}
-	if x.backend.nurseries[x.spec.Template.Name].ready() {
-		g.kernel, err = openKernelEnds()
+	if x.cgroup == nil {
+		return g, nil
+	}
+	if g.agent, err = x.cgroup.AgentFiles(); err != nil {
+		return nil, err
+	}
+	if g.joins, err = x.cgroup.WorkFiles(); err != nil {
+		return nil, err
+	}
+	folder, err := x.cgroup.WorkDir()
+	if err != nil {
+		return g, nil //nolint:nilerr // then executions are told apart without
+	}
+	g.folder = folder
+	if g.kernel != nil && x.record.UID > 0 {
+		g.born, err = x.cgroup.GroupFiles(kernelGroup, x.record.UID)
 	}
 	return g, err
 }
 
+// files are those that the agent's program starts with.
 func (g *gifts) files() []*os.File {
-	files := append([]*os.File{}, g.joins...)
+	files := slices.Clone(g.joins)
 	if g.folder != nil {
 		files = append(files, g.folder)
 	}
 	if g.kernel != nil {
 		files = append(files, g.kernel.agent...)
 	}
-	return files
+	return append(files, g.agent...)
 }
 
 // close closes the daemon's copies.
 func (g *gifts) close() {
-	for _, f := range g.joins {
+	for _, f := range slices.Concat(g.joins, g.born, g.agent) {
 		_ = f.Close()
 	}
 	if g.folder != nil {
 		_ = g.folder.Close()
 	}
 	_ = g.kernel.close()
+}
+
+// zygote are those that the zygote gets to fork the kernel with.
+func (g *gifts) zygote() []*os.File {
+	groups := g.joins
+	if g.born != nil {
+		groups = g.born
+	}
+	return slices.Concat(g.kernel.zygote, groups)
+}
+
+// forkBeside has the zygote fork the sandbox's kernel, where there is one, and closes
+// the daemon's copies of the gifts. It tells when that is done. The backend waits for
+// it in the end, and nobody else has to.
+func (x *box) forkBeside(ctx context.Context, g *gifts) (done <-chan struct{}) {
+	told := make(chan struct{})
+	if g.kernel == nil {
+		g.close()
+		close(told)
+		return told
+	}
+	ctx = context.WithoutCancel(ctx) // a fork has its limit
+	x.backend.burials.Go(func() {
+		defer close(told)
+		defer g.close()
+		x.forkKernel(ctx, g)
+	})
+	return told
 }
 
 // forkKernel has the zygote fork the sandbox's kernel. Where that fails, the end of
@@ -71,9 +118,8 @@ func (x *box) forkKernel(ctx context.Context, g *gifts) {
 	}
 	x.mu.Unlock()
 	if err == nil {
-		files := append(append([]*os.File{}, g.kernel.zygote...), g.joins...)
 		err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, func(ctx context.Context, z *zygote) error {
-			return z.fork(ctx, x.record.UID, init, x.pooled, files)
+			return z.fork(ctx, x.record.UID, init, x.pooled, g.zygote())
 		})
 	}
 	if init >= 0 {

@@ -10,9 +10,9 @@ import (
 // Descriptors of a sandbox's program when it starts. Those of [Config.JoinFiles]
 // follow.
 const (
-	ConfigFD = 3 // read end of a pipe: the Config as JSON, after the cgroup is joined
+	ConfigFD = 3 // read end of a pipe: the Config as JSON
 	SocketFD = 4 // bound unix socket; the agent itself listens, after its drop of rights
-	ReadyFD  = 5 // write end of a pipe: ReadyWord, or the text of what failed
+	ReadyFD  = 5 // write end of a pipe: WallsWord, then ReadyWord; or the text of what failed
 	SelfFD   = 6 // sealed memory file of the agent
 	TreeFD   = 7 // mount namespace whose root is the template's tree; gone when the agent runs
 	FirstFD  = 8 // first of the cgroup's descriptors
@@ -23,8 +23,11 @@ const (
 // stdout and stderr.
 const KernelFiles = 3
 
-// ReadyWord is what a started agent writes on its ready pipe.
-const ReadyWord = "ready"
+// What is written on the ready pipe, in this order.
+const (
+	WallsWord = "walls" // by who has built them and locked the door: the kernel may come
+	ReadyWord = "ready" // by the agent, which serves
+)
 
 // A Config tells the agent what to become. It is written by the daemon alone.
 type Config struct {
@@ -45,6 +48,8 @@ type Config struct {
 	JoinFiles  int      // how many descriptors from FirstFD on are for joining
 	WorkFolder bool     // the descriptor after them is the folder for cgroups of executions
 	Forked     bool     // the KernelFiles after it are our ends of a kernel that the daemon has forked
+	Group      string   // below that folder, of the forked kernel; empty: it has none yet
+	AgentFiles int      // how many descriptors after them are for joining the agent's own cgroups
 	Prestart   bool     // the kernel is to be there before it is asked for
 	Zygote     []string // what a zygote becomes: an interpreter, and its arguments
 }

@@ -133,11 +133,13 @@ func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 		return nil, err
 	}
 	k.pid, k.marked = pid, true
-	k.group = g.groups.make()
-	if err := k.group.admit(pid); err != nil {
-		k.kill()
-		k.group.end()
-		return nil, err
+	if k.group = g.groups.named(g.config.Group); k.group == nil {
+		k.group = g.groups.make()
+		if err := k.group.admit(pid); err != nil {
+			k.kill()
+			k.group.end()
+			return nil, err
+		}
 	}
 	k.ended = g.children.adopt(pid)
 	for i, stream := range streams {

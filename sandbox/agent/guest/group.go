@@ -51,18 +51,27 @@ const mark = "SANDWARDEN_EXECUTION="
 
 // make makes a group.
 func (g *groups) make() *group {
-	x := &group{all: g, name: g.prefix + "x" + strconv.FormatInt(g.next.Add(1), 10)}
-	if g.folder == nil || unix.Mkdirat(int(g.folder.Fd()), x.name, 0o755) != nil {
-		return x
+	name := g.prefix + "x" + strconv.FormatInt(g.next.Add(1), 10)
+	if g.folder != nil && unix.Mkdirat(int(g.folder.Fd()), name, 0o755) == nil {
+		if x := g.named(name); x != nil {
+			return x
+		}
+		_ = unix.Unlinkat(int(g.folder.Fd()), name, unix.AT_REMOVEDIR)
 	}
-	x.folder = g.folder
-	x.before = refusals(g.counted())
-	x.procs = x.open("cgroup.procs", unix.O_WRONLY)
+	return &group{all: g, name: name}
+}
+
+// named returns a group that is there, or nil.
+func (g *groups) named(name string) *group {
+	if g.folder == nil || name == "" {
+		return nil
+	}
+	x := &group{all: g, name: name, folder: g.folder}
+	if x.procs = x.open("cgroup.procs", unix.O_WRONLY); x.procs == nil {
+		return nil
+	}
 	x.tasks = x.open("tasks", unix.O_WRONLY)
-	if x.procs == nil {
-		x.remove()
-		x.folder = nil
-	}
+	x.before = refusals(g.counted())
 	return x
 }
 

@@ -24,10 +24,13 @@ func Run(c boot.Config, config []byte) error {
 	if err := lockDown(c); err != nil {
 		return err
 	}
+	if _, err := unix.Write(boot.ReadyFD, []byte(boot.WallsWord)); err != nil {
+		return err
+	}
 	return execGuest(c, config)
 }
 
-// buildWalls enters a copy of the template's tree, makes the file systems there and
+// buildWalls joins the agent's control groups, enters a copy of the template's tree, makes the file systems there and
 // brings up loopback.
 func buildWalls(c boot.Config) error {
 	shared := volumes{all: c.Volumes}
@@ -35,6 +38,7 @@ func buildWalls(c boot.Config) error {
 		what string
 		do   func() error
 	}{
+		{"groups", func() error { return joinGroups(c) }},
 		{"volumes", shared.take},
 		{"tree", enterTree},
 		{"cgroup namespace", func() error { return leaveCgroupNamespace(c) }},
@@ -56,8 +60,20 @@ func buildWalls(c boot.Config) error {
 	return nil
 }
 
-// leaveCgroupNamespace hides where in the host's cgroups we are. It comes after
-// the daemon has put us there. With v2 we stay in the host's: from a namespace
+// joinGroups moves this thread to the agent's control groups: the exec leaves no
+// other. The daemon could move all of us, but that takes the kernel milliseconds.
+func joinGroups(c boot.Config) error {
+	first := boot.FirstFD + passed(c)
+	for fd := first; fd < first+c.AgentFiles; fd++ {
+		if _, err := unix.Pwrite(fd, []byte("0"), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveCgroupNamespace hides where in the host's cgroups we are, once we are
+// there. With v2 we stay in the host's: from a namespace
 // made in `agent` nobody may be moved to `work`.
 func leaveCgroupNamespace(c boot.Config) error {
 	if c.JoinMode == boot.JoinSelf {
@@ -114,12 +130,17 @@ const Path = "/usr/bin:/usr/sbin:/bin:/sbin"
 // closeOthers lets only the descriptors of the contract pass the exec: one more,
 // of a folder outside, would be a way out.
 func closeOthers(c boot.Config) error {
-	first := boot.FirstFD + c.JoinFiles
+	return unix.CloseRange(uint(boot.FirstFD+passed(c)), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// passed is how many descriptors from [boot.FirstFD] on the agent gets.
+func passed(c boot.Config) int {
+	n := c.JoinFiles
 	if c.WorkFolder {
-		first++
+		n++
 	}
 	if c.Forked {
-		first += boot.KernelFiles
+		n += boot.KernelFiles
 	}
-	return unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	return n
 }

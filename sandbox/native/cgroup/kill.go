@@ -205,6 +205,16 @@ func (s *Session) Remove(ctx context.Context) error {
 	return nil
 }
 
+// Clear removes the groups of a session that has ended. It ends what is left
+// all the same.
+func (s *Session) Clear(ctx context.Context) error {
+	err := s.removeOnce()
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
+		return errors.Join(s.Kill(ctx), s.Remove(ctx))
+	}
+	return s.fault(err)
+}
+
 func (s *Session) removeOnce() error {
 	var errs []error
 	for _, t := range s.host.trees {

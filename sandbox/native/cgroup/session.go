@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -179,29 +178,16 @@ func (s *Session) limitSide(l side) error {
 	return nil
 }
 
-// AddAgent moves a process to the agent's side. What it has forked stays.
-func (s *Session) AddAgent(pid int) error {
-	for _, t := range s.host.trees {
+// AgentFiles opens the files that one writes "0" to in order to join the agent's
+// side; see WorkFiles. Who is moved by another has the kernel wait until every
+// processor has been idle or elsewhere for a moment, which takes milliseconds.
+func (s *Session) AgentFiles() ([]*os.File, error) {
+	return s.joins(func(t *tree) string {
 		if !t.split && t != s.host.memory {
-			continue
+			return "" // there only work is told apart
 		}
-		if err := t.write(t.agent(s.name)+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
-			return s.fault(err)
-		}
-	}
-	return nil
-}
-
-// AgentFD returns a descriptor of the agent's directory to start the agent in
-// by CLONE_INTO_CGROUP. The caller closes it. In version 1 there is no such
-// thing, and ok is false: use AddAgent before the agent does anything.
-func (s *Session) AgentFD() (fd int, ok bool) {
-	t := s.home()
-	if s.host.Version() != 2 {
-		return -1, false
-	}
-	fd, err := unix.Openat(t.fd, t.agent(s.name), unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return fd, err == nil
+		return t.agent(s.name)
+	})
 }
 
 // WorkFiles opens the files that one writes "0" to in order to join the work
@@ -209,9 +195,39 @@ func (s *Session) AgentFD() (fd int, ok bool) {
 // moves, in version 2 its whole process. The caller closes them; they work in
 // the hands of an unprivileged process too.
 func (s *Session) WorkFiles() ([]*os.File, error) {
+	return s.joins(func(t *tree) string { return t.work(s.name) })
+}
+
+// GroupFiles makes a group below work for one execution, as Limits.UID may make
+// others, hands it to uid, and opens the files to join it by; see WorkFiles.
+func (s *Session) GroupFiles(name string, uid int) ([]*os.File, error) {
+	home := s.home()
+	dir := home.work(s.name) + "/" + name
+	if err := home.mkdir(dir); err != nil {
+		return nil, s.fault(err)
+	}
+	for _, file := range []string{"", "/cgroup.procs", "/tasks", "/pids.max", "/cgroup.kill"} {
+		if err := home.chown(dir+file, uid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, s.fault(err)
+		}
+	}
+	return s.joins(func(t *tree) string {
+		if t == home {
+			return dir
+		}
+		return t.work(s.name)
+	})
+}
+
+// joins opens the file to join a directory by of each tree that has one.
+func (s *Session) joins(dir func(*tree) string) ([]*os.File, error) {
 	files := make([]*os.File, 0, len(s.host.trees))
 	for _, t := range s.host.trees {
-		file, err := t.open(t.work(s.name)+"/"+s.host.dialect.tasks(), unix.O_WRONLY)
+		name := dir(t)
+		if name == "" {
+			continue
+		}
+		file, err := t.open(name+"/"+s.host.dialect.tasks(), unix.O_WRONLY)
 		if err != nil {
 			errs := []error{err}
 			for _, file := range files {
