@@ -263,6 +263,32 @@ func TestAdmission_StopWhileItIsMade(t *testing.T) {
 	})
 }
 
+// Who asks soon after the last look does not wait for the next, and who asks after it
+// gets what that has seen.
+func TestAdmission_HostIsSeenBeside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var free atomic.Int64
+		free.Store(8 << 30)
+		slow := make(chan struct{})
+		s := start(t, fake(), supervision.Options{AdmissionWait: -1, NoEviction: true, HostMemory: func() (total, available int64) {
+			if free.Load() == 0 {
+				<-slow
+			}
+			return 16 << 30, free.Load()
+		}})
+		create(t, s, "a")
+		free.Store(0)
+		time.Sleep(2 * time.Second)
+		create(t, s, "b")
+		create(t, s, "c") // one look at a time
+		close(slow)
+		synctest.Wait()
+		_, err := s.Execute(t.Context(), code("d", "print:x"))
+		wantKind(t, err, sandbox.Exhausted)
+		wantNames(t, s, "a", "b", "c")
+	})
+}
+
 func TestAdmission_HostMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var free atomic.Int64
@@ -273,7 +299,7 @@ func TestAdmission_HostMemory(t *testing.T) {
 		time.Sleep(time.Second)
 		create(t, s, "b")
 		free.Store(1 << 30)
-		time.Sleep(2 * time.Second) // until it is looked at again
+		time.Sleep(20 * time.Second) // until it is looked at again before an answer
 		waits := begin(t.Context(), s, code("c", "print:x"))
 		synctest.Wait()
 		wantNames(t, s, "b") // a was evicted, which did not help yet

@@ -70,6 +70,12 @@ type remain struct{}
 // remaining answers remain.
 type remaining struct{ names []string }
 
+// looked tells what the host has.
+type looked struct {
+	seen sight
+	err  error
+}
+
 // created tells how the making of a sandbox ended.
 type created struct {
 	of     *slot
@@ -143,4 +149,5 @@ func (*retry) sessionsMessage()     {}
 func (*lapsed) sessionsMessage()    {}
 func (*froze) sessionsMessage()     {}
 func (*released) sessionsMessage()  {}
+func (*looked) sessionsMessage()    {}
 func (*tick) sessionsMessage()      {}

@@ -28,7 +28,7 @@ func (s *state) openFor(c actor.Context, asks asker) {
 		s.join(c, sl, asks)
 		return
 	}
-	now, want := s.room(), claimOf(&m.spec) // room may panic: it is the host's to answer
+	now, want := s.room(c), claimOf(&m.spec) // room may panic: it is the host's to answer
 	switch {
 	case s.opts.MaxMemoryMB > 0 && want.memory > s.opts.MaxMemoryMB:
 		reply(c, asks.pid, now.refusal(name, want, "this flavor alone is over the memory that sessions may have", nil))
@@ -103,13 +103,13 @@ func (s *state) refuse(c actor.Context, sl *slot, err error) {
 
 func (s *state) lapsed(c actor.Context, m *lapsed) {
 	if m.of.phase == waiting {
-		now := s.room()
+		now := s.room(c)
 		s.refuse(c, m.of, now.refusal(m.of.spec.Session, m.of.claim(), "", s.place(m.of)))
 	}
 }
 
 // room is what there is and what may be, now.
-func (s *state) room() room {
+func (s *state) room(c actor.Context) room {
 	r := room{
 		sessions: len(s.booked), maxSessions: s.opts.MaxSessions,
 		memory: s.memory, maxMemory: s.opts.MaxMemoryMB, cpus: s.cpus, maxCPUs: s.opts.MaxCPUs,
@@ -121,10 +121,14 @@ func (s *state) room() room {
 			r.going = append(r.going, sl.claim())
 		}
 	}
-	if s.seen.host(&r, s.unseen()); time.Since(s.seen.at) > lookEvery || r.host < plenty {
+	s.seen.host(&r, s.unseen())
+	switch age := time.Since(s.seen.at); {
+	case age > lookStale, r.host < plenty:
 		s.seeHost()
 		r.host = boundless
 		s.seen.host(&r, s.unseen())
+	case age > lookEvery:
+		s.lookBeside(c)
 	}
 	return r
 }
@@ -132,7 +136,7 @@ func (s *state) room() room {
 // admit makes what there is room for, and room for what waits.
 func (s *state) admit(c actor.Context) {
 	if len(s.queue) > 0 && !s.closing {
-		s.admitInto(c, s.room())
+		s.admitInto(c, s.room(c))
 	}
 }
 

@@ -261,7 +261,7 @@ func TestSupervisorPanic_CostsOneCall(t *testing.T) {
 		}})
 		run(t, s, code("a", "set:x=1"))
 		broken = true
-		time.Sleep(2 * time.Second) // until it is looked at again
+		time.Sleep(20 * time.Second) // until it is looked at again before an answer
 		for range 20 {
 			_, err := s.Execute(t.Context(), code("b", "print:x"))
 			wantKind(t, err, sandbox.Other)

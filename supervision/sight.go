@@ -3,14 +3,18 @@ package supervision
 import (
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sandwarden/sandwarden/actors"
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
-// The host is looked at again after so long, and each time when fewer sessions than
-// plenty would fit: what it has is in a dozen files, and a burst of sessions asks
-// for each of them.
+// The host is looked at again after lookEvery, beside what goes on, as what it has is
+// in a dozen files; and before an answer when the last look is older than lookStale, or
+// fewer sessions than plenty would fit.
 const (
 	lookEvery = time.Second
+	lookStale = 10 * time.Second
 	plenty    = 64
 )
 
@@ -23,15 +27,44 @@ type sight struct {
 }
 
 // seeHost looks at the host.
-func (s *state) seeHost() {
-	now := sight{at: time.Now(), numbers: s.numbers}
-	if s.opts.HostMemory != nil && s.opts.MaxMemoryMB <= 0 {
-		now.total, now.available = s.opts.HostMemory() // it may panic
+func (s *state) seeHost() { s.seen = s.opts.look(s.numbers) }
+
+// look says what the host has when so many sessions were booked. It may panic.
+func (o *Options) look(numbers uint64) sight {
+	now := sight{at: time.Now(), numbers: numbers}
+	if o.HostMemory != nil && o.MaxMemoryMB <= 0 {
+		now.total, now.available = o.HostMemory()
 	}
-	if s.opts.Supplies != nil {
-		now.supplies = s.opts.Supplies()
+	if o.Supplies != nil {
+		now.supplies = o.Supplies()
 	}
-	s.seen = now
+	return now
+}
+
+// lookBeside looks at the host in a goroutine whose end is looked.
+func (s *state) lookBeside(c actor.Context) {
+	if s.looking {
+		return
+	}
+	s.looking = true
+	self, root, opts, numbers := c.Self(), c.ActorSystem().Root, s.opts, s.numbers // c and s stay here
+	go func() {
+		m := &looked{}
+		m.err = actors.Caught(opts.Logger, func() error {
+			m.seen = opts.look(numbers)
+			return nil
+		})
+		root.Send(self, m)
+	}()
+}
+
+// looked takes in what a look beside has seen. After one that failed, and says so in
+// the log, the last holds until it is stale.
+func (s *state) looked(m *looked) {
+	s.looking = false
+	if m.err == nil {
+		s.seen = m.seen
+	}
 }
 
 // unseen is how many sessions are booked of which that cannot tell: those that

@@ -109,6 +109,7 @@ type state struct {
 	frozen    int       // of counts, whose sandboxes are frozen
 	evicted   time.Time // when a session last made room for another
 	seen      sight     // of the host
+	looking   bool      // at the host, beside
 	freezing  int       // sandboxes that are being frozen
 	due       []*slot   // whose are to be frozen next
 }
@@ -180,6 +181,8 @@ func (s *state) handle(c actor.Context, m message) {
 		s.lapsed(c, m)
 	case *froze:
 		s.froze(c, m)
+	case *looked:
+		s.looked(m)
 	case *released:
 		s.admit(c)
 	case *tick:

@@ -355,7 +355,7 @@ func (s *Store) look() {
 		why = "the records of all sessions take what they may"
 	} else if err := unix.Statfs(s.dir, &disk); err == nil && disk.Bavail < s.floor(&disk) {
 		why = "the disk that keeps the records is nearly full"
-	} else if err := replace(filepath.Join(s.dir, ".probe"), nil); err != nil {
+	} else if err := s.probe(); err != nil {
 		why = "the disk that keeps the records cannot be written"
 	}
 	before := s.lacking.Load()
@@ -370,6 +370,17 @@ func (s *Store) look() {
 		s.lacking.Store(&why)
 		s.opts.Logger.Error("no room for records: output is cut and new work refused", "why", why)
 	}
+}
+
+// probe writes to the disk, to a file that stays: a new one each time would take the
+// disk longer, the more were removed lately.
+func (s *Store) probe() error {
+	f, err := os.OpenFile(filepath.Join(s.dir, ".probe"), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte("."), 0)
+	return errors.Join(err, f.Close())
 }
 
 // floor is what is to stay free, in blocks: on a small disk a twentieth.

@@ -29,10 +29,7 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 	x.mu.Unlock()
 	x.client.Rename(id)
 	x.backend.rename(x, slot)
-	err := x.backend.records.write(x.record)
-	if err == nil {
-		err = x.backend.records.removeFile(slot) // a daemon that finds both believes the other
-	}
+	err := x.backend.records.rebind(x.record, slot)
 	return errors.Join(named(), err)
 }
 

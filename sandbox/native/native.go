@@ -149,7 +149,7 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 	if opts.StateDir == "" || opts.RuntimeDir == "" {
 		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a state and a runtime directory are needed"}
 	}
-	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, trees: map[string]*os.File{}, claimed: map[sandbox.ID]bool{}, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, places: make(chan struct{}, 2*runtime.NumCPU()), closing: make(chan struct{}), unmade: make(chan struct{}), boxes: map[sandbox.ID]*box{}, slots: map[sandbox.ID]bool{}, trees: map[string]*os.File{}, claimed: map[sandbox.ID]bool{}, records: openRecords(opts.StateDir)}
 	for _, id := range opts.Claimed {
 		b.claimed[id] = true
 	}

@@ -3,6 +3,7 @@
 package native
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +15,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 )
@@ -47,32 +51,95 @@ type record struct {
 func (r record) slot() string { return string(cmp.Or(r.Slot, r.ID)) }
 
 // records keeps the records in a directory, one file each.
-type records struct{ dir string }
+type records struct {
+	dir string
+	mu  *sync.RWMutex // held to write one, and alone to read all
+}
+
+func openRecords(stateDir string) records {
+	return records{filepath.Join(stateDir, "sandboxes"), new(sync.RWMutex)}
+}
 
 func (r records) path(id sandbox.ID) string { return filepath.Join(r.dir, string(id)+".json") }
 
-// write replaces a record in one step.
-func (r records) write(rec record) error {
+// inPlace is the size up to which a record is replaced where it is, and a page: of
+// one that a call writes, no end of the daemon leaves a part. To give a new file the
+// name of another has some file systems begin to write it to the disk at once, and
+// who removes it then waits for that.
+const inPlace = 4096
+
+// write writes a record, or replaces it in one step.
+func (r records) write(rec record) error { return r.writeAt(rec, rec.ID) }
+
+// rebind replaces the record of a slot by that of the sandbox that it has become.
+func (r records) rebind(rec record, slot sandbox.ID) error {
+	if err := r.writeAt(rec, slot); err != nil {
+		return err
+	}
+	return os.Rename(r.path(slot), r.path(rec.ID))
+}
+
+func (r records) writeAt(rec record, name sandbox.ID) error {
 	data, err := json.Marshal(rec)
 	if err != nil {
 		return err
 	}
-	temporary := r.path(rec.ID) + ".new"
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	done, err := overwrite(r.path(name), data)
+	if done || err != nil {
+		return err
+	}
+	temporary := r.path(name) + ".new"
 	if err := os.WriteFile(temporary, data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temporary, r.path(rec.ID))
+	return os.Rename(temporary, r.path(name))
 }
 
-// tidy removes what a daemon left that was killed while it wrote.
+// overwrite writes a file by one call, with space behind the data where it was
+// longer. It does nothing when that is too much.
+func overwrite(path string, data []byte) (done bool, err error) {
+	fault := func(op string, err error) error { return &fs.PathError{Op: op, Path: path, Err: err} }
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return false, fault("open", err)
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing of a plain file's comes then
+	var was unix.Stat_t
+	if err := unix.Fstat(fd, &was); err != nil {
+		return false, fault("stat", err)
+	}
+	if max(was.Size, int64(len(data))) > inPlace {
+		return false, nil
+	}
+	data = append(data, bytes.Repeat([]byte(" "), max(0, int(was.Size)-len(data)))...)
+	n, err := unix.Pwrite(fd, data, 0)
+	if err == nil && n < len(data) {
+		err = unix.ENOSPC
+	}
+	if err != nil {
+		return false, fault("write", err)
+	}
+	return true, nil
+}
+
+// tidy removes what a daemon left that was killed while it wrote: parts of large
+// records, and files that it had not written yet, of which nothing is there.
 func (r records) tidy() error {
-	names, err := filepath.Glob(filepath.Join(r.dir, "*.json.new"))
+	entries, err := os.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range names {
-		errs = append(errs, os.Remove(name))
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && (strings.HasSuffix(entry.Name(), ".json.new") || strings.HasSuffix(entry.Name(), ".json") && info.Size() == 0) {
+			errs = append(errs, os.Remove(filepath.Join(r.dir, entry.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -107,6 +174,8 @@ func (r records) read(id sandbox.ID) (rec record, err error) {
 // list returns all records that can be read. One that cannot is set aside, so
 // that it is looked at by a person and not met again.
 func (r records) list() ([]record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	names, err := filepath.Glob(filepath.Join(r.dir, "*.json"))
 	if err != nil {
 		return nil, err
@@ -121,7 +190,11 @@ func (r records) list() ([]record, error) {
 		if err != nil {
 			return nil, err // of this moment: the record may be good
 		}
-		if err := json.Unmarshal(data, &rec); err != nil || string(rec.ID)+".json" != filepath.Base(name) {
+		if len(data) == 0 {
+			continue // see tidy
+		}
+		base := sandbox.ID(strings.TrimSuffix(filepath.Base(name), ".json"))
+		if err := json.Unmarshal(data, &rec); err != nil || rec.ID != base && rec.Slot != base {
 			_ = os.Rename(name, strings.TrimSuffix(name, ".json")+".broken")
 			continue
 		}

@@ -21,7 +21,7 @@ import (
 // It returns how many it ended.
 func Purge(ctx context.Context, opts Options) (int, error) {
 	opts = opts.withDefaults()
-	b := &Backend{opts: opts, records: records{dir: filepath.Join(opts.StateDir, "sandboxes")}}
+	b := &Backend{opts: opts, records: openRecords(opts.StateDir)}
 	host, err := cgroup.Open(ctx, cgroup.Options{Instance: instance(opts.StateDir), Parent: opts.CgroupParent, Logger: opts.Logger})
 	if err == nil {
 		b.cgroups = host

@@ -29,6 +29,9 @@ func (g *Guest) startEarly(forked []*os.File) {
 	e := &early{settled: make(chan struct{})}
 	g.early = e
 	go func() {
+		if g.config.Prestart {
+			defer rehearse() // once the interpreter is there
+		}
 		defer close(e.settled)
 		if len(forked) > 0 {
 			if k, err := g.adoptInterpreter(forked); err == nil {
