@@ -61,6 +61,7 @@ func newLedger(tb testing.TB) *ledger.Ledger {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(store.Close)
 	record, err := store.Create(ledger.Info{ID: "0123456789abcdef", Session: "a"})
 	if err != nil {
 		tb.Fatal(err)

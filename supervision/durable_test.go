@@ -58,6 +58,7 @@ func (l *lineage) start() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.t.Cleanup(store.Close)
 	if l.now, err = supervision.New(l.t.Context(), l.backend, store, l.opts); err != nil {
 		l.t.Fatal(err)
 	}
@@ -483,6 +484,7 @@ func TestRestore_NobodyWaitsForTheRecordOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(store.Close)
 		if _, err := store.Left(); err != nil { // what follows is read after it
 			t.Fatal(err)
 		}

@@ -49,6 +49,7 @@ func openStore(tb testing.TB) *ledger.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(store.Close)
 	return store
 }
 

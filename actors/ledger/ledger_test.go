@@ -29,6 +29,7 @@ func open(tb testing.TB, dir string, opts ledger.Options) *ledger.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(store.Close)
 	return store
 }
 

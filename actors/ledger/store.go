@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -50,7 +49,7 @@ func orElse[T int | int64 | time.Duration](value *T, usual T) {
 	}
 }
 
-// A Store is all ledgers of a daemon. Those of sessions that go on are below
+// A Store is all ledgers of a daemon, until it is closed. Those of sessions that go on are below
 // live, those of sessions that ended below ended, where they stay for a while.
 type Store struct {
 	dir  string
@@ -61,6 +60,8 @@ type Store struct {
 	// none then.
 	looked  atomic.Int64
 	lacking atomic.Pointer[string]
+
+	spares *spares
 
 	finding sync.Mutex // held by who reads what is kept of an ended session: one at a time, as each takes memory
 
@@ -79,16 +80,24 @@ func Open(dir string, opts Options) (*Store, error) {
 			return nil, fault("open", err)
 		}
 	}
+	var err error
+	if s.spares, err = openSpares(filepath.Join(dir, spare)); err != nil {
+		return nil, fault("open", err)
+	}
 	s.total.Store(sizeOf(dir))
 	s.save()
 	return s, nil
 }
+
+// Close ends what goes on by itself. Ledgers may be used on.
+func (s *Store) Close() { s.spares.close() }
 
 // The directories of a store.
 const (
 	live   = "live"
 	ended  = "ended"
 	broken = "broken" // what could not be read, for a person to look at
+	spare  = "spare"  // of sessions to come
 )
 
 const infoFile = "session.json"
@@ -96,14 +105,7 @@ const infoFile = "session.json"
 // Create begins the ledger of a new session.
 func (s *Store) Create(info Info) (*Ledger, error) {
 	dir := filepath.Join(s.dir, live, info.ID)
-	data, err := json.Marshal(info)
-	if err == nil {
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err == nil {
-		err = replace(filepath.Join(dir, infoFile), data)
-	}
-	if err != nil {
+	if err := s.begin(dir, info); err != nil {
 		return nil, fault("create", errors.Join(err, os.RemoveAll(dir)))
 	}
 	return s.ledger(dir, info), nil

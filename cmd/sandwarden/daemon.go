@@ -26,6 +26,7 @@ type daemon struct {
 	cert     *certificate // nil without TLS
 	meter    *metrics.Metrics
 	api      *apiServer // nil where the microsandbox API is not served
+	store    *ledger.Store
 }
 
 // newDaemon makes the parts. The end of ctx ends the making; the parts live as
@@ -35,21 +36,20 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{}
+	d, claimed := &daemon{}, []sandbox.ID(nil)
 	if c.TLSCert != "" {
 		if d.cert, err = openCertificate(c.TLSCert, c.TLSKey, logger.With("part", "http")); err != nil {
 			return nil, err
 		}
 	}
-	store, claimed, err := openStore(ctx, c, logger)
-	if err != nil {
+	if d.store, claimed, err = openStore(ctx, c, logger); err != nil {
 		return nil, err
 	}
 	if d.backend, err = p.open(ctx, c, claimed, logger); err != nil {
 		return nil, explained(err)
 	}
 	d.meter = metrics.New(metricsOptions(d.backend, logger))
-	d.sessions, err = supervision.New(life, d.backend, store, supervisionOptions(c, d.backend, d.meter, logger))
+	d.sessions, err = supervision.New(life, d.backend, d.store, supervisionOptions(c, d.backend, d.meter, logger))
 	if err != nil {
 		return nil, errors.Join(err, d.backend.Close(ctx))
 	}
@@ -127,6 +127,7 @@ func (d *daemon) stop(life context.Context, drain time.Duration, keep bool, logg
 		err = errors.Join(err, d.server.Close())
 	}
 	err = errors.Join(err, <-apiEnded)
+	d.store.Close()
 	closing, cancelClosing := context.WithTimeout(life, backendGrace)
 	defer cancelClosing()
 	return errors.Join(err, d.backend.Close(closing))
