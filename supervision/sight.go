@@ -30,7 +30,7 @@ type sight struct {
 func (s *state) seeHost() { s.seen = s.opts.look(s.numbers) }
 
 // look says what the host has when so many sessions were booked. It may panic.
-func (o *Options) look(numbers uint64) sight {
+func (o Options) look(numbers uint64) sight {
 	now := sight{at: time.Now(), numbers: numbers}
 	if o.HostMemory != nil && o.MaxMemoryMB <= 0 {
 		now.total, now.available = o.HostMemory()

@@ -11,10 +11,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
+
+// init keeps main on the process's first thread: while another becomes the agent,
+// nobody can enter the namespaces of the process.
+func init() { runtime.LockOSThread() } //nolint:gochecknoinits // later is too late
 
 func main() {
 	err := run(os.Args[1:])

@@ -36,15 +36,17 @@ func (p *program) newDaemon(ctx, life context.Context, c config.Config, logger *
 	if err != nil {
 		return nil, err
 	}
-	d, claimed := &daemon{}, []sandbox.ID(nil)
+	d := &daemon{}
 	if c.TLSCert != "" {
 		if d.cert, err = openCertificate(c.TLSCert, c.TLSKey, logger.With("part", "http")); err != nil {
 			return nil, err
 		}
 	}
-	if d.store, claimed, err = openStore(ctx, c, logger); err != nil {
+	store, claimed, err := openStore(ctx, c, logger)
+	if err != nil {
 		return nil, err
 	}
+	d.store = store
 	if d.backend, err = p.open(ctx, c, claimed, logger); err != nil {
 		return nil, explained(err)
 	}

@@ -48,7 +48,7 @@ func (x *box) openGifts() (_ *gifts, err error) {
 	}
 	folder, err := x.cgroup.WorkDir()
 	if err != nil {
-		return g, nil //nolint:nilerr // then executions are told apart without
+		return g, nil // then executions are told apart without
 	}
 	g.folder = folder
 	if g.kernel != nil && x.record.UID > 0 {

@@ -39,7 +39,7 @@ _MOST_DESCRIPTORS = 32
 
 _NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mnt, cgroup, uts, ipc, net
 _NEW_PID = 0x20000000
-_SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_DROP, _SET_SECUREBITS = 4, 22, 24, 28
+_SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_READ, _CAPBSET_DROP, _SET_SECUREBITS = 4, 22, 23, 24, 28
 _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _AMBIENT_CLEAR_ALL = 38, 47, 4
 _SECUREBITS = 0x03 | 0x20 | 0xC0  # noroot and its lock, the lock of keepcaps, no ambient and its lock
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on all architectures
@@ -88,7 +88,8 @@ class Policy:
         self.handled = settings["handled"]
         self.rules = [(path.encode(), rights) for path, rights in settings["rules"]]
         self.limits = settings["limits"]
-        self.last_capability = settings["last_capability"]
+        # The others we have lost for good when we began.
+        self.capabilities = [c for c in range(settings["last_capability"] + 1) if _prctl(_CAPBSET_READ, c)]
         self.user_namespace = settings["user_namespace"]
 
     def lock_down(self, uid, gid):
@@ -96,7 +97,7 @@ class Policy:
         for kind, value in self.limits:
             value = min(value, _unlimited(resource.getrlimit(kind)[1]))
             resource.setrlimit(kind, (value, value))
-        for capability in range(self.last_capability + 1):
+        for capability in self.capabilities:
             _prctl(_CAPBSET_DROP, capability)
         _prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
         _prctl(_SET_SECUREBITS, _SECUREBITS)

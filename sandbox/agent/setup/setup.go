@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,10 +13,9 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 )
 
-// Run builds the walls, locks the door and executes the agent.
-// It returns only when something failed; the sandbox must then end.
+// Run builds the walls, locks the door and executes the agent, on the process's
+// first thread. It returns only when something failed; the sandbox must then end.
 func Run(c boot.Config, config []byte) error {
-	runtime.LockOSThread()
 	if err := buildWalls(c); err != nil {
 		return err
 	}

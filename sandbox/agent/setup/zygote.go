@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"slices"
 	"syscall"
 
@@ -34,7 +33,6 @@ var zygoteRights = []int{ //nolint:gochecknoglobals // a table
 // be written, and becomes the interpreter that c names there, with the program that
 // forks. It returns only when something failed.
 func RunZygote(c boot.Config) error {
-	runtime.LockOSThread()
 	steps := []struct {
 		what string
 		do   func() error

@@ -122,6 +122,12 @@ func session(t *testing.T, h *Host, limits Limits) *Session {
 func inside(t *testing.T, s *Session, args ...string) *exec.Cmd {
 	t.Helper()
 	files, err := s.WorkFiles()
+	return joining(t, files, err, args...)
+}
+
+// joining prepares a command that joins the groups of files, as a tenant.
+func joining(t *testing.T, files []*os.File, err error, args ...string) *exec.Cmd {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,8 +107,11 @@ func TestCreate_LeavesNothingWhenItFails(t *testing.T) {
 	if _, err := h.Open("sb-taken"); sandbox.KindOf(err) != sandbox.NotFound {
 		t.Errorf("Open of a removed one = %v", err)
 	}
-	if err := s.AddAgent(os.Getpid()); sandbox.KindOf(err) != sandbox.NotFound {
-		t.Errorf("AddAgent to a removed one = %v", err)
+	if _, err := s.AgentFiles(); sandbox.KindOf(err) != sandbox.NotFound {
+		t.Errorf("AgentFiles of a removed one = %v", err)
+	}
+	if _, err := s.GroupFiles("x", tenant); sandbox.KindOf(err) != sandbox.NotFound {
+		t.Errorf("GroupFiles of a removed one = %v", err)
 	}
 }
 
@@ -219,14 +222,8 @@ for pid in children: os.kill(pid, signal.SIGKILL)`).Output()
 
 func TestSession_StatsCount(t *testing.T) {
 	s := session(t, host(t, 0), Limits{MemoryBytes: 256 << 20, Pids: 32})
-	agent := exec.Command("/bin/sleep", "60")
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = agent.Process.Kill(); _ = agent.Wait() }()
-	if err := s.AddAgent(agent.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
+	files, err := s.AgentFiles()
+	start(t, joining(t, files, err, "/bin/sh", "-c", "echo ready; sleep 60"))
 	hog := inside(t, s, "hog", "40")
 	stdin, err := hog.StdinPipe()
 	if err != nil {
@@ -324,6 +321,61 @@ func killing(t *testing.T, s *Session, frozen bool) {
 	}
 	if err := errors.Join(s.Remove(t.Context()), s.Kill(t.Context()), s.Remove(t.Context())); err != nil {
 		t.Errorf("Remove, and both again: %v", err)
+	}
+}
+
+// A process that is forked into a group of an execution is in it, may be moved by the
+// agent's user, and counts within the limits of work.
+func TestSession_GroupFiles(t *testing.T) {
+	h := host(t, 0)
+	s := session(t, h, Limits{MemoryBytes: 256 << 20, Pids: 6, UID: tenant})
+	files, err := s.GroupFiles("first", tenant)
+	start(t, joining(t, files, err, "/bin/sh", "-c", "echo ready; sleep 60"))
+	home := s.home()
+	procs, err := home.read(home.work(s.name) + "/first/cgroup.procs")
+	if err != nil || procs == "" {
+		t.Errorf("in the group: %q, %v", procs, err)
+	}
+	for _, tree := range h.trees {
+		all := map[int]bool{}
+		if err := tree.pids(tree.work(s.name), all); err != nil || len(all) == 0 != (tree == home) {
+			t.Errorf("%s: %d in work itself, %v", tree.dir, len(all), err)
+		}
+	}
+	if _, err := s.GroupFiles("first", tenant); err == nil {
+		t.Error("a group was made twice")
+	}
+	dir, err := s.WorkDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	mover := exec.Command("/usr/bin/python3", "-ISc", `
+import os
+os.mkdir("second", dir_fd=3)
+for pid in os.read(os.open("first/cgroup.procs", os.O_RDONLY, dir_fd=3), 4096).split():
+    os.write(os.open("second/cgroup.procs", os.O_WRONLY, dir_fd=3), pid)
+os.rmdir("first", dir_fd=3)`)
+	mover.ExtraFiles = []*os.File{dir}
+	mover.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: tenant, Gid: tenant}}
+	if out, err := mover.CombinedOutput(); err != nil {
+		t.Errorf("the user may not move it: %v: %s", err, out)
+	}
+}
+
+// Clear ends what is left, and a session that has ended costs it nothing to look for.
+func TestSession_Clear(t *testing.T) {
+	h := host(t, 0)
+	s := session(t, h, Limits{MemoryBytes: 256 << 20, Pids: 32})
+	start(t, inside(t, s, "/bin/sh", "-c", "echo ready; sleep 60"))
+	if err := s.Clear(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if names, err := h.List(); err != nil || slices.Contains(names, s.name) {
+		t.Errorf("List = %v, %v", names, err)
+	}
+	if err := s.Clear(t.Context()); err != nil {
+		t.Errorf("of one that is gone: %v", err)
 	}
 }
 

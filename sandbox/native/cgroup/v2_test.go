@@ -4,15 +4,11 @@ package cgroup
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // bare opens the hierarchy of version 2 as it is mounted here, without
@@ -63,16 +59,10 @@ type oldV2 struct{ v2 }
 
 func (oldV2) kill(*tree, string) (bool, error) { return false, nil }
 
-func TestV2_AgentIsBornInItsGroup(t *testing.T) {
+func TestV2_AgentJoinsItsGroup(t *testing.T) {
 	s := session(t, bare(t), Limits{UID: tenant})
-	fd, ok := s.AgentFD()
-	if !ok {
-		t.Fatal("no descriptor")
-	}
-	defer func() { _ = unix.Close(fd) }()
-	cmd := exec.Command("/bin/sh", "-c", "echo ready; sleep 60")
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
-	start(t, cmd)
+	files, err := s.AgentFiles()
+	start(t, joining(t, files, err, "/bin/sh", "-c", "echo ready; sleep 60"))
 	eventually(t, "the shell and its sleep are the agent's", func() bool {
 		procs, err := s.host.freezer.read(s.host.freezer.agent(s.name) + "/cgroup.procs")
 		return err == nil && strings.Contains(procs, "\n")
@@ -85,16 +75,6 @@ func TestV2_AgentIsBornInItsGroup(t *testing.T) {
 	}
 	if err := s.Thaw(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestV1_HasNoAgentFD(t *testing.T) {
-	h := host(t, 0)
-	if h.Version() == 2 {
-		t.Skip("version 2")
-	}
-	if fd, ok := session(t, h, Limits{}).AgentFD(); ok {
-		t.Errorf("AgentFD = %d", fd)
 	}
 }
 
