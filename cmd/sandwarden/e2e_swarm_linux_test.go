@@ -16,13 +16,13 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 )
 
-// Two hundred sessions at once, ten times over: each is made, used twice and
+// Two hundred sessions at once, four times over: each is made, used twice and
 // stopped. Nothing of them stays.
 func TestSwarm_TwoHundredSessions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
 	}
-	const sessions, rounds = 200, 10
+	const sessions, rounds = 200, 4
 	s := serve(t)
 	var before int
 	for round := range rounds {

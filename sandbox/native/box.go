@@ -369,6 +369,13 @@ func (x *box) kill(ctx context.Context) error {
 	}
 }
 
+// isEnding reports whether Destroy has begun, or has been.
+func (x *box) isEnding() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ending
+}
+
 // exits reports whether PID 1 ends within a time.
 func (x *box) exits(within time.Duration) bool {
 	if x.frost.frozen.Load() {

@@ -125,7 +125,7 @@ func (x *box) forkKernel(ctx context.Context, g *gifts) {
 	if init >= 0 {
 		_ = unix.Close(init)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !x.isEnding() {
 		x.backend.opts.Logger.Warn("no kernel was forked", "sandbox", string(x.id), "err", err)
 	}
 }

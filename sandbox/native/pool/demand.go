@@ -8,7 +8,8 @@ import (
 // How the past is weighed.
 const (
 	rateMemory  = 5 * time.Second  // of the arrivals' rate
-	peakMemory  = 90 * time.Second // of the most that was needed
+	peakHold    = 30 * time.Second // for which the most that was needed is not forgotten at all
+	peakMemory  = 90 * time.Second // of it afterwards
 	leastWindow = 2 * time.Second  // within which arrivals are one burst
 	mostWindow  = 5 * time.Second
 	safety      = 2.0  // how much more than the average is ready
@@ -24,13 +25,14 @@ const (
 // averaged over some seconds, by the time that a making takes, with a margin.
 // The other is a burst: how many arrived within two seconds, or within the time of a
 // making if that is longer: a machine that is busy with a burst takes its time to see it
-// all. The most that was ever needed is remembered, and fades in minutes, so
-// that the second burst is met in full.
+// all. The most that was ever needed is remembered, for half a minute in full, so that
+// the second burst is met in full, and then fades in minutes.
 type demand struct {
 	at    time.Time // of which the others are
 	rate  float64   // arrivals per second
 	burst float64   // arrivals within the window, the older the less
 	peak  float64   // things
+	high  time.Time // when it was needed
 	took  float64   // seconds of a making, on average; 0 before the first
 }
 
@@ -39,7 +41,9 @@ func (d *demand) arrive(now time.Time) {
 	d.fade(now)
 	d.rate += 1 / rateMemory.Seconds()
 	d.burst++
-	d.peak = max(d.peak, d.burst, d.rate*d.making()*safety)
+	if need := max(d.burst, d.rate*d.making()*safety); need >= d.peak {
+		d.peak, d.high = need, now
+	}
 }
 
 // refilled tells how long a making took.
@@ -70,6 +74,7 @@ func (d *demand) making() float64 {
 // fade makes the past count less.
 func (d *demand) fade(now time.Time) {
 	passed := now.Sub(d.at).Seconds()
+	before := d.at
 	d.at = now
 	if passed <= 0 || d.peak == 0 {
 		return
@@ -77,5 +82,8 @@ func (d *demand) fade(now time.Time) {
 	window := min(max(d.making(), leastWindow.Seconds()), mostWindow.Seconds())
 	d.rate *= math.Exp(-passed / rateMemory.Seconds())
 	d.burst *= math.Exp(-passed / window)
-	d.peak *= math.Exp(-passed / peakMemory.Seconds())
+	if held := d.high.Add(peakHold); held.After(before) {
+		before = held
+	}
+	d.peak *= math.Exp(-max(0, now.Sub(before).Seconds()) / peakMemory.Seconds())
 }

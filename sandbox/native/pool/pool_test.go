@@ -253,6 +253,7 @@ func TestPool_GrowsWithABurstAndFades(t *testing.T) {
 		}
 		after(time.Second)
 		equal(t, "after a burst of 6", stat(t, p, "warm"), pool.Stat[string]{Key: "warm", Ready: 6, Target: 6, Hits: 2, Misses: 4})
+		after(20 * time.Second)
 		for range 6 { // the second burst is met
 			if f.take(p, "warm") == nil {
 				t.Fatal("the second burst was not met")
