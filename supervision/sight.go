@@ -58,11 +58,11 @@ func (s *state) lookBeside(c actor.Context) {
 	}()
 }
 
-// looked takes in what a look beside has seen. After one that failed, and says so in
-// the log, the last holds until it is stale.
+// looked takes in what a look beside has seen, unless a later one has been meanwhile.
+// After one that failed, and says so in the log, the last holds until it is stale.
 func (s *state) looked(m *looked) {
 	s.looking = false
-	if m.err == nil {
+	if m.err == nil && m.seen.at.After(s.seen.at) {
 		s.seen = m.seen
 	}
 }

@@ -119,25 +119,27 @@ func makeSpare(path string) error {
 	return nil
 }
 
-// begin makes the directory of a session, of a spare one where there is one.
+// begin makes the directory of a session, of a spare one where there is a good one.
 func (s *Store) begin(dir string, info Info) error {
 	data, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
-	spare := s.spares.take()
-	if spare == "" {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
+	if path := s.spares.take(); path != "" {
+		if useSpare(path, dir, data) == nil {
+			return nil
 		}
-		return replace(filepath.Join(dir, infoFile), data)
+		_ = os.RemoveAll(path) // whatever is wrong with the disk, the next lines say
 	}
-	err = os.WriteFile(filepath.Join(spare, infoFile), data, 0o600)
-	if err == nil {
-		err = os.Rename(spare, dir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(spare))
+	return replace(filepath.Join(dir, infoFile), data)
+}
+
+func useSpare(path, dir string, info []byte) error {
+	if err := os.WriteFile(filepath.Join(path, infoFile), info, 0o600); err != nil {
+		return err
 	}
-	return nil
+	return os.Rename(path, dir)
 }

@@ -63,6 +63,22 @@ func TestSpares(t *testing.T) {
 	}
 }
 
+// Who has removed one by hand costs nobody a session.
+func TestSpares_Gone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "spare", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, dir, ledger.Options{})
+	if err := os.Remove(filepath.Join(dir, "spare", "x")); err != nil {
+		t.Fatal(err)
+	}
+	create(t, store)
+	if left, err := open(t, dir, ledger.Options{}).Left(); err != nil || len(left) != 1 {
+		t.Errorf("%d sessions are left: %v", len(left), err)
+	}
+}
+
 // A part of a directory is as good as all of it: who made it was ended.
 func TestSpares_Part(t *testing.T) {
 	dir := t.TempDir()

@@ -261,13 +261,13 @@ func (x *box) startWith(g *gifts) (ready *os.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = configRead.Close() }()
 	ready, told, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(err, configWrite.Close())
+		return nil, errors.Join(err, configRead.Close(), configWrite.Close())
 	}
 	defer func() { _ = told.Close() }()
 	err = x.startAgent(append([]*os.File{configRead, socket, told, x.backend.program, x.backend.trees[x.spec.Template.Name]}, g.files()...))
+	_ = configRead.Close() // before the write, which then ends with a reader that has ended
 	if err == nil {
 		_, err = configWrite.Write(config)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // rehearse says once what the first run of a session says: the first use of each kind
-// of message builds tables for it, which take a third of a millisecond together.
+// of message builds tables for it, which take half a millisecond together.
 func rehearse() {
 	for _, m := range []proto.Message{
 		&wire.BeginRequest{Start: &wire.StartRequest{Id: "x", Code: "x"}, Read: &wire.ReadOutputRequest{After: 1}},
