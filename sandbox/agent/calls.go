@@ -58,6 +58,11 @@ func (c calls) Executions(ctx context.Context, r *wire.ExecutionsRequest) (*wire
 	return ask[wire.ExecutionsReply](ctx, c.link, "Executions", r)
 }
 
+// Take implements [wire.AgentService].
+func (c calls) Take(ctx context.Context, r *wire.TakeRequest) (*wire.TakeReply, error) {
+	return ask[wire.TakeReply](ctx, c.link, "Take", r)
+}
+
 // OpenTransfer implements [wire.AgentService].
 func (c calls) OpenTransfer(ctx context.Context, r *wire.OpenTransferRequest) (*wire.OpenTransferReply, error) {
 	return ask[wire.OpenTransferReply](ctx, c.link, "OpenTransfer", r)

@@ -2,7 +2,7 @@ package agent
 
 // Version is the protocol's version. It rises with each addition to one that
 // was released, whose agent is recorded before: see the package's documentation.
-const Version = 4
+const Version = 5
 
 // MaxTransfers is how many operations on files a sandbox does at once.
 const MaxTransfers = 8

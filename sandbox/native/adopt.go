@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent"
 )
 
 // Adopt implements [sandbox.Backend]. The sandbox must be the one that was
@@ -101,9 +102,7 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		err = b.reach(ctx, x)
 	}
 	if err != nil {
-		if x.client != nil {
-			err = errors.Join(err, x.client.Close())
-		}
+		x.hangUp()
 		return nil, errors.Join(err, process.Close())
 	}
 	b.mu.Lock()
@@ -121,7 +120,10 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 func (b *Backend) reach(ctx context.Context, x *box) error {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
-	return x.connect(ctx)
+	if err := x.connect(ctx); err != nil || !x.record.Late {
+		return err
+	}
+	return x.client.Load().Take(ctx, agent.Handover{Unknown: true})
 }
 
 // autopsy says why the sandbox of a record died while no daemon was there, as far

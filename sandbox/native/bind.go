@@ -27,7 +27,9 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 	r.ID, r.Slot, r.State = id, slot, "ready"
 	r.Session, r.Flavor, r.Memory, r.Disk, r.Env = spec.Session, spec.Flavor.Name, spec.Flavor.MemoryMB, spec.Flavor.DiskMB, spec.Env
 	x.mu.Unlock()
-	x.client.Rename(id)
+	if client := x.client.Load(); client != nil {
+		client.Rename(id)
+	}
 	x.backend.rename(x, slot)
 	err := x.backend.records.rebind(x.record, slot)
 	return errors.Join(named(), err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,14 +28,15 @@ type box struct {
 	backend *Backend
 	id      sandbox.ID
 	spec    sandbox.Spec
-	cgroup  *cgroup.Session // nil where there are none
-	client  *agent.Client   // nil until connected
-	pidfd   int             // of PID 1; see process
-	exited  chan struct{}   // closed when PID 1 has been reaped
-	adopted bool            // an earlier daemon started it
-	pooled  bool            // it was made before its session was known
-	env     []string        // of the session
-	dead    chan struct{}   // closed with the death known
+	cgroup  *cgroup.Session              // nil where there are none
+	client  atomic.Pointer[agent.Client] // nil until connected
+	direct  *direct                      // nil where there was an agent from the beginning
+	pidfd   int                          // of PID 1; see process
+	exited  chan struct{}                // closed when PID 1 has been reaped
+	adopted bool                         // an earlier daemon started it
+	pooled  bool                         // it was made before its session was known
+	env     []string                     // of the session
+	dead    chan struct{}                // closed with the death known
 	frost   frost
 
 	mu      sync.Mutex
@@ -123,38 +125,36 @@ func waitFor(process *os.File) {
 	})
 }
 
-// alive returns the client, or why there is nobody to ask.
-func (x *box) alive(op string) (*agent.Client, error) {
+// alive says why there is nobody to ask.
+func (x *box) alive(op string) error {
 	select {
 	case <-x.dead:
 		death := x.Death()
-		return nil, &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.Stopped, Cause: death.Cause, Detail: "the sandbox has died", Err: errors.New(death.Evidence)}
+		return &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.Stopped, Cause: death.Cause, Detail: "the sandbox has died", Err: errors.New(death.Evidence)}
 	default:
-		return x.client, nil
+		return nil
 	}
 }
 
 // Start implements [sandbox.Sandbox].
 func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
-	client, err := x.awake("start")
-	if err != nil {
+	if err := x.awake("start"); err != nil {
 		return err
 	}
 	if len(x.env) > 0 {
 		e.Env = append(slices.Clip(x.env), e.Env...)
 	}
 	defer x.frost.leave()
-	return x.doubt(x.startReading(ctx, client, e))
+	return x.doubt(x.startReading(ctx, e))
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host
 // can know: that the kernel killed for want of memory.
 func (x *box) Follow(ctx context.Context, after uint64, wait time.Duration) ([]sandbox.Frame, error) {
-	client, err := x.alive("follow")
-	if err != nil {
+	if err := x.alive("follow"); err != nil {
 		return nil, err
 	}
-	frames, err := x.follow(ctx, client, after, wait)
+	frames, err := x.follow(ctx, after, wait)
 	if errors.Is(err, agent.ErrFrames) {
 		x.condemn("the agent's output broke the protocol")
 	}
@@ -232,36 +232,48 @@ func memoryCause(own bool) sandbox.Cause {
 
 // Signal implements [sandbox.Sandbox].
 func (x *box) Signal(ctx context.Context, e sandbox.ExecID, s sandbox.Signal) error {
-	client, err := x.awake("signal")
-	if err != nil {
+	if err := x.awake("signal"); err != nil {
 		return err
 	}
 	defer x.frost.leave()
+	client, err := x.reach(ctx, "signal")
+	if err != nil {
+		return err
+	}
 	return client.Signal(ctx, e, s)
 }
 
 // WriteStdin implements [sandbox.Sandbox].
 func (x *box) WriteStdin(ctx context.Context, e sandbox.ExecID, offset uint64, data []byte) (int, error) {
-	client, err := x.awake("stdin")
-	if err != nil {
+	if err := x.awake("stdin"); err != nil {
 		return 0, err
 	}
 	defer x.frost.leave()
+	client, err := x.reach(ctx, "stdin")
+	if err != nil {
+		return 0, err
+	}
 	return client.WriteStdin(ctx, e, offset, data)
 }
 
 // Executions implements [sandbox.Sandbox].
 func (x *box) Executions(ctx context.Context) ([]sandbox.ExecState, error) {
-	client, err := x.alive("executions")
-	if err != nil {
+	if err := x.alive("executions"); err != nil {
 		return nil, err
 	}
-	return client.Executions(ctx)
+	return x.executions(ctx)
+}
+
+func (x *box) executions(ctx context.Context) ([]sandbox.ExecState, error) {
+	if x.direct.isOver() {
+		return x.client.Load().Executions(ctx)
+	}
+	return x.reading.executions(), nil
 }
 
 // Stats implements [sandbox.Sandbox].
 func (x *box) Stats(context.Context) (sandbox.Stats, error) {
-	if _, err := x.alive("stats"); err != nil {
+	if err := x.alive("stats"); err != nil {
 		return sandbox.Stats{}, err
 	}
 	stats := sandbox.Stats{MemoryBytes: -1, DiskBytes: x.diskBytes()}
@@ -305,9 +317,7 @@ func (x *box) Destroy(ctx context.Context) error {
 	pid := x.record.PID
 	x.mu.Unlock()
 	x.frost.enter() // for good: whatever freezes it gives up
-	if x.client != nil {
-		_ = x.client.Close()
-	}
+	x.hangUp()
 	if pid > 0 {
 		if err := x.kill(ctx); err != nil {
 			return x.destroyError(err)
@@ -320,6 +330,13 @@ func (x *box) Destroy(ctx context.Context) error {
 	}
 	x.gone = true
 	return nil
+}
+
+// hangUp ends the connection, if there is one.
+func (x *box) hangUp() {
+	if client := x.client.Load(); client != nil {
+		_ = client.Close()
+	}
 }
 
 // take waits for the turn to destroy.
@@ -460,6 +477,7 @@ func (x *box) release(ctx context.Context) error {
 	if err := x.backend.records.remove(x.record); err != nil {
 		return err
 	}
+	x.direct.drop()
 	x.stopCounting() // now that the cgroup is gone, nobody can begin again
 	x.backend.uids.give(x.record.UID)
 	x.backend.mu.Lock()

@@ -44,8 +44,9 @@ func (x *box) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.client = agent.NewClient(x.id, conn, x.disconnected)
-	_, err = x.client.Hello(ctx)
+	client := agent.NewClient(x.id, conn, x.disconnected)
+	x.client.Store(client)
+	_, err = client.Hello(ctx)
 	return err
 }
 

@@ -135,7 +135,7 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec, 
 func (x *box) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, x.backend.opts.ConnectTimeout)
 	defer cancel()
-	if err := x.launch(ctx); err != nil {
+	if err := x.launch(ctx); err != nil || x.direct != nil {
 		return err
 	}
 	return x.connect(ctx)
@@ -236,6 +236,9 @@ func (x *box) launch(ctx context.Context) error {
 		return err
 	}
 	forked := x.forkBeside(ctx, gifts)
+	if x.direct != nil {
+		return nil
+	}
 	if err := awaitWord(ctx, ready, boot.ReadyWord); err != nil {
 		return err
 	}
@@ -266,7 +269,8 @@ func (x *box) startWith(g *gifts) (ready *os.File, err error) {
 		return nil, errors.Join(err, configRead.Close(), configWrite.Close())
 	}
 	defer func() { _ = told.Close() }()
-	err = x.startAgent(append([]*os.File{configRead, socket, told, x.backend.program, x.backend.trees[x.spec.Template.Name]}, g.files()...))
+	files := []*os.File{configRead, socket, told, x.backend.program, x.backend.trees[x.spec.Template.Name], x.backend.pause, x.backend.alive}
+	err = x.startAgent(append(files, g.files()...))
 	_ = configRead.Close() // before the write, which then ends with a reader that has ended
 	if err == nil {
 		_, err = configWrite.Write(config)
@@ -291,7 +295,7 @@ func (x *box) config(g *gifts) boot.Config {
 			c.JoinMode = boot.JoinSelf
 		}
 	}
-	c.Forked, c.Prestart, c.AgentFiles = g.kernel != nil, x.pooled, len(g.agent)
+	c.Forked, c.Prestart, c.AgentFiles, c.Late = g.kernel != nil, x.pooled, len(g.agent), x.direct != nil
 	if g.born != nil {
 		c.Group = kernelGroup
 	}

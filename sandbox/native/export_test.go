@@ -17,7 +17,7 @@ import (
 func (x *box) KillAgent() error { return x.signalAgent(unix.SIGKILL) }
 
 // Hangup closes the daemon's connection to an agent, as its death would.
-func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Close() }
+func Hangup(x sandbox.Sandbox) error { return x.(*box).client.Load().Close() }
 
 // Abandon is Hangup by a daemon that is gone, and so does nothing more.
 func Abandon(x sandbox.Sandbox) error {
@@ -25,7 +25,8 @@ func Abandon(x sandbox.Sandbox) error {
 	b.mu.Lock()
 	b.ending = true
 	b.mu.Unlock()
-	return b.client.Close()
+	b.hangUp()
+	return nil
 }
 
 // Subordinate returns the ids that a file grants this user.
@@ -151,7 +152,10 @@ func EndNurseryInFork(ctx context.Context, b *Backend, t sandbox.Template) (left
 	defer func() { _ = unix.Close(self) }()
 	forked := make(chan error, 1)
 	go func() {
-		forked <- n.fork(ctx, func(ctx context.Context, z *zygote) error { return z.fork(ctx, 1, self, false, nil) })
+		forked <- n.fork(ctx, func(ctx context.Context, z *zygote) error {
+			_, err := z.fork(ctx, 1, self, false, nil)
+			return err
+		})
 	}()
 	awaitFork(ctx, n)
 	end()

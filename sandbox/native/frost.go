@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
 )
 
 // A frost is whether the work of a sandbox stands still, and who needs it not
@@ -44,18 +43,17 @@ func (f *frost) leave() { f.users.Add(-1) }
 
 // awake is alive for what needs the work to go on: when there is no error, it
 // does until the caller leaves the frost.
-func (x *box) awake(op string) (*agent.Client, error) {
-	client, err := x.alive(op)
-	if err != nil {
-		return nil, err
+func (x *box) awake(op string) error {
+	if err := x.alive(op); err != nil {
+		return err
 	}
 	if x.frost.enter() {
 		if err := x.thaw(); err != nil {
 			x.frost.leave()
-			return nil, &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.KindOf(err), Detail: "the sandbox is frozen, and cannot be thawed", Err: err}
+			return &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.KindOf(err), Detail: "the sandbox is frozen, and cannot be thawed", Err: err}
 		}
 	}
-	return client, nil
+	return nil
 }
 
 // thaw lets the work go on, once a freezing that is being broken off has ended.
@@ -84,8 +82,7 @@ func (x *box) Frozen() bool { return x.frost.frozen.Load() }
 // only when that is an idle interpreter at most: what a command or some code has
 // left running counts as running.
 func (x *box) Freeze(ctx context.Context) error {
-	client, err := x.alive("freeze")
-	if err != nil {
+	if err := x.alive("freeze"); err != nil {
 		return err
 	}
 	if x.cgroup == nil {
@@ -103,7 +100,7 @@ func (x *box) Freeze(ctx context.Context) error {
 	if x.frost.users.Load() > 0 {
 		return x.inUse("somebody uses the sandbox")
 	}
-	if err := x.still(ctx, client); err != nil {
+	if err := x.still(ctx); err != nil {
 		if ctx.Err() != nil {
 			return x.inUse("somebody began to use the sandbox")
 		}
@@ -114,8 +111,8 @@ func (x *box) Freeze(ctx context.Context) error {
 }
 
 // still stops the work of an idle sandbox. When it fails, the work goes on.
-func (x *box) still(ctx context.Context, client *agent.Client) error {
-	if err := x.idle(ctx, client); err != nil {
+func (x *box) still(ctx context.Context) error {
+	if err := x.idle(ctx); err != nil {
 		return err
 	}
 	err := x.cgroup.Freeze(ctx)
@@ -132,8 +129,8 @@ func (x *box) inUse(why string) error {
 // idle returns nil when nothing of the tenant's runs but an interpreter between
 // two runs. The agent is asked what runs, for it alone knows of an execution that
 // was begun a moment ago or by an earlier daemon.
-func (x *box) idle(ctx context.Context, client *agent.Client) error {
-	known, err := client.Executions(ctx)
+func (x *box) idle(ctx context.Context) error {
+	known, err := x.executions(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,7 +158,7 @@ func interprets(pid int) bool {
 
 // Reclaim implements [sandbox.Freezer].
 func (x *box) Reclaim(context.Context) (int64, error) {
-	if _, err := x.alive("reclaim"); err != nil {
+	if err := x.alive("reclaim"); err != nil {
 		return 0, err
 	}
 	if x.cgroup == nil {

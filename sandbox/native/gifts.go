@@ -54,6 +54,10 @@ func (x *box) openGifts() (_ *gifts, err error) {
 	if g.kernel != nil && x.record.UID > 0 {
 		g.born, err = x.cgroup.GroupFiles(kernelGroup, x.record.UID)
 	}
+	if err == nil && g.born != nil && x.backend.late {
+		x.direct, err = newDirect(g.kernel, g.outputsAt())
+		x.record.Late = x.direct != nil
+	}
 	return g, err
 }
 
@@ -100,6 +104,9 @@ func (x *box) forkBeside(ctx context.Context, g *gifts) (done <-chan struct{}) {
 		return told
 	}
 	ctx = context.WithoutCancel(ctx) // a fork has its limit
+	if x.direct != nil {
+		x.direct.forked = told
+	}
 	x.backend.burials.Go(func() {
 		defer close(told)
 		defer g.close()
@@ -119,7 +126,11 @@ func (x *box) forkKernel(ctx context.Context, g *gifts) {
 	x.mu.Unlock()
 	if err == nil {
 		err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, func(ctx context.Context, z *zygote) error {
-			return z.fork(ctx, x.record.UID, init, x.pooled, g.zygote())
+			inside, err := z.fork(ctx, x.record.UID, init, x.pooled, g.zygote())
+			if x.direct != nil {
+				x.direct.inside = inside
+			}
+			return err
 		})
 	}
 	if init >= 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
+	"github.com/sandwarden/sandwarden/sandbox/agent/pause"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 	"github.com/sandwarden/sandwarden/sandbox/native/doctor"
 	"github.com/sandwarden/sandwarden/sandbox/native/filter"
@@ -68,6 +69,8 @@ type Options struct {
 	// PoolShare is how much of the host's memory all ready sandboxes together
 	// may take, in percent.
 	PoolShare int
+	// EagerAgents starts an agent in each sandbox, instead of when it is needed.
+	EagerAgents bool
 	// NoZygote starts an interpreter for each Python kernel, instead of forking
 	// it from one that is loaded.
 	NoZygote bool
@@ -106,6 +109,10 @@ type Backend struct {
 	cgroups *cgroup.Host        // nil where there are none
 	program *os.File            // the agent, in a sealed memory file
 	init    *os.File            // the program that becomes it, likewise
+	pause   *os.File            // the program that waits until one is needed, likewise; or what takes its place
+	alive   *os.File            // a pipe that ends with the daemon, or with Close; for sandboxes
+	lives   *os.File            // its other end
+	late    bool                // agents are started when they are needed
 	hash    string              // of the agent
 	filter  []byte
 	records records
@@ -246,7 +253,17 @@ func (b *Backend) loadAgent() error {
 	if err != nil {
 		return err
 	}
-	b.init, err = sealed("sandwarden-init", initLowest, first)
+	if b.init, err = sealed("sandwarden-init", initLowest, first); err != nil {
+		return err
+	}
+	if b.alive, b.lives, err = os.Pipe(); err != nil {
+		return err
+	}
+	waits, ok := pause.Program(b.opts.OrphanGrace)
+	if !ok {
+		b.opts.EagerAgents, waits = true, nil
+	}
+	b.pause, err = sealed("sandwarden-pause", agentLowest, waits)
 	return err
 }
 
@@ -314,7 +331,7 @@ func (b *Backend) close(ctx context.Context) error {
 	if b.nest != nil {
 		b.nest.close()
 	}
-	for _, file := range append(slices.Collect(maps.Values(b.trees)), b.program, b.init) {
+	for _, file := range append(slices.Collect(maps.Values(b.trees)), b.program, b.init, b.pause, b.alive, b.lives) {
 		if file != nil {
 			err = errors.Join(err, file.Close())
 		}
@@ -382,12 +399,14 @@ func (b *Backend) settle(ctx context.Context) error {
 	b.mu.Lock()
 	left := slices.Collect(maps.Values(b.boxes))
 	b.mu.Unlock()
+	var errs []error
 	for _, x := range left {
 		if err := x.settled(ctx); err != nil {
-			return err
+			return errors.Join(append(errs, err)...)
 		}
+		errs = append(errs, x.letGo(ctx))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (b *Backend) socketDir() string { return filepath.Join(b.opts.RuntimeDir, "agents") }

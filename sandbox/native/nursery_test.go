@@ -3,8 +3,6 @@
 package native_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -19,17 +17,14 @@ func TestNursery_CallerGivesUp(t *testing.T) {
 	b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
 	zygote := native.ZygotePID(b, "python")
 	native.StopZygote(b, "python")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	created := make(chan error, 1)
-	go func() {
-		_, err := b.Create(ctx, "sb-given-up", python("given-up"))
-		created <- err
-	}()
+	unwanted, err := b.Create(t.Context(), "sb-given-up", python("given-up"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	native.AwaitFork(t.Context(), b, "python")
-	cancel()
+	err = unwanted.Destroy(t.Context())
 	native.ContinueZygote(zygote)
-	if err := <-created; !errors.Is(err, context.Canceled) {
+	if err != nil {
 		t.Errorf("the sandbox that nobody wants: %v", err)
 	}
 	x := sandboxtest.NewBox(t, b, python("after"))

@@ -79,10 +79,17 @@ func (b *Backend) makeReady(ctx context.Context, key poolKey) (*box, error) {
 }
 
 // rehearse asks the agent twice for nothing: the first calls touch memory that the
-// first of a session then finds there.
+// first of a session then finds there. Where there is none yet, it waits for the kernel.
 func (x *box) rehearse(ctx context.Context) {
-	_, _ = x.client.Executions(ctx)
-	_, _ = x.client.Follow(ctx, 0, 0)
+	if x.direct.isOver() {
+		client := x.client.Load()
+		_, _ = client.Executions(ctx)
+		_, _ = client.Follow(ctx, 0, 0)
+		return
+	}
+	if !x.direct.await(ctx) {
+		_, _ = x.reach(ctx, "create") // which starts an interpreter
+	}
 }
 
 func (b *Backend) template(name string) sandbox.Template {

@@ -34,6 +34,7 @@ type record struct {
 	Flavor   string     `json:"flavor"`
 	Memory   int        `json:"memory_mb,omitempty"` // of the flavor
 	Disk     int        `json:"disk_mb,omitempty"`   // likewise
+	Late     bool       `json:"late,omitempty"`      // its agent may be to start when somebody connects
 	Kills    int        `json:"kills,omitempty"`     // for want of memory, as told already
 	UID      int        `json:"uid"`
 	State    string     `json:"state"` // "creating", "pooled", "ready"

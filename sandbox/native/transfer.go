@@ -13,11 +13,14 @@ import (
 
 // Transfer implements [sandbox.Sandbox].
 func (x *box) Transfer(ctx context.Context, r sandbox.FileRequest) (sandbox.Transfer, error) {
-	client, err := x.awake(string(r.Op))
-	if err != nil {
+	if err := x.awake(string(r.Op)); err != nil {
 		return nil, err
 	}
-	t, err := client.Transfer(ctx, r)
+	var t sandbox.Transfer
+	client, err := x.reach(ctx, string(r.Op))
+	if err == nil {
+		t, err = client.Transfer(ctx, r)
+	}
 	if err != nil {
 		x.frost.leave()
 		return nil, x.judge(err)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -149,16 +151,16 @@ type zygoteAnswer struct {
 
 // fork has the zygote fork a kernel as the user uid into the sandbox whose PID 1
 // is the descriptor init, with its ends of the kernel's files and the cgroups to
-// join. One that waits for its session may run something before. Errors that are
-// errZygote mean that it is to end.
-func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*os.File) error {
+// join, and returns its number there. One that waits for its session may run something
+// before. Errors that are errZygote mean that it is to end.
+func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*os.File) (pid int, err error) {
 	request, err := json.Marshal(map[string]any{"uid": uid, "gid": uid, "waits": waits})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	told, tell, err := os.Pipe()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = told.Close() }()
 	// Not the caller's: who gives up in the middle would cost all others the zygote.
@@ -171,26 +173,27 @@ func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*o
 	err = z.send(ctx, request, fds)
 	_ = tell.Close() // now its end is seen here
 	if err != nil {
-		return err
+		return 0, err
 	}
 	z.forks++
 	return z.locked(ctx, told)
 }
 
-// locked waits until a kernel says that it is locked down.
-func (z *zygote) locked(ctx context.Context, told *os.File) error {
+// locked waits until a kernel says that it is locked down, and which process it is.
+func (z *zygote) locked(ctx context.Context, told *os.File) (pid int, err error) {
 	defer heed(ctx, told)()
 	words := make([]byte, 1024)
 	n, err := told.Read(words)
+	word, number, _ := strings.Cut(string(words[:n]), " ")
 	switch {
-	case string(words[:n]) == lockedWord:
-		return nil
+	case word == lockedWord:
+		return strconv.Atoi(number)
 	case errors.Is(err, os.ErrDeadlineExceeded), z.hungUp():
-		return errors.Join(errZygote, err)
+		return 0, errors.Join(errZygote, err)
 	case n == 0:
-		return errors.New("the kernel ended before it was locked down")
+		return 0, errors.New("the kernel ended before it was locked down")
 	}
-	return fmt.Errorf("the zygote forked no kernel: %s", words[:n])
+	return 0, fmt.Errorf("the zygote forked no kernel: %s", words[:n])
 }
 
 // hungUp reports whether nobody is at the other end of the socket. A zygote that is

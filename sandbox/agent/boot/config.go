@@ -10,18 +10,23 @@ import (
 // Descriptors of a sandbox's program when it starts. Those of [Config.JoinFiles]
 // follow.
 const (
-	ConfigFD = 3 // read end of a pipe: the Config as JSON
-	SocketFD = 4 // bound unix socket; the agent itself listens, after its drop of rights
-	ReadyFD  = 5 // write end of a pipe: WallsWord, then ReadyWord; or the text of what failed
-	SelfFD   = 6 // sealed memory file of the agent
-	TreeFD   = 7 // mount namespace whose root is the template's tree; gone when the agent runs
-	FirstFD  = 8 // first of the cgroup's descriptors
+	ConfigFD = 3  // read end of a pipe: the Config as JSON
+	SocketFD = 4  // bound unix socket; the agent itself listens, after its drop of rights
+	ReadyFD  = 5  // write end of a pipe: WallsWord, then ReadyWord; or the text of what failed
+	SelfFD   = 6  // sealed memory file of the agent
+	TreeFD   = 7  // mount namespace whose root is the template's tree; gone when the agent runs
+	PauseFD  = 8  // sealed memory file of the program that waits for the agent to be needed; likewise
+	AliveFD  = 9  // read end of a pipe that ends with the daemon; there until the agent runs
+	FirstFD  = 10 // first of the cgroup's descriptors
 )
 
 // KernelFiles is how many descriptors there are of a kernel that the daemon has
 // forked: the control socket, which tells who sends, and the reading ends of
 // stdout and stderr.
 const KernelFiles = 3
+
+// Backlog is how many connections may wait for the agent.
+const Backlog = 8
 
 // What is written on the ready pipe, in this order.
 const (
@@ -51,6 +56,7 @@ type Config struct {
 	Group      string   // below that folder, of the forked kernel; empty: it has none yet
 	AgentFiles int      // how many descriptors after them are for joining the agent's own cgroups
 	Prestart   bool     // the kernel is to be there before it is asked for
+	Late       bool     // the agent starts when the daemon connects to it, which then hands over the kernel
 	Zygote     []string // what a zygote becomes: an interpreter, and its arguments
 }
 

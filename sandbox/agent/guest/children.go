@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
-	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
 // A program is a child to start.
@@ -176,12 +175,3 @@ func tenantFirst(pid int) {
 
 // signalGroup sends s to the process group of pid. Each child leads one.
 func signalGroup(pid int, s syscall.Signal) { _ = syscall.Kill(-pid, s) }
-
-// cpuTime returns the processor time that a process has used.
-func cpuTime(pid int) time.Duration {
-	ts, err := quick.Clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
-	if err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}

@@ -5,6 +5,7 @@ package guest
 import (
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -103,16 +104,31 @@ func (k *interpreter) bind(dir string, env []string) bool {
 	if k.marked {
 		env = append(k.group.env(), env...)
 	}
-	if dir == "" && len(env) == 0 {
+	if dir == "" && len(env) == 0 && !k.unsure {
 		return true
 	}
-	_ = k.file.SetReadDeadline(time.Now().Add(startLimit))
+	limit := startLimit
+	if k.unsure {
+		limit = sureLimit
+	}
+	_ = k.file.SetReadDeadline(time.Now().Add(limit))
 	defer func() { _ = k.file.SetReadDeadline(time.Time{}) }()
 	if k.conn.SendBind(dir, env) != nil {
 		return false
 	}
-	m, err := k.conn.Next()
-	return err == nil && m.Done != nil && m.Done.ID == kernel.BindID && m.Done.OK
+	for range maxWrong { // of one whose last daemon is gone, answers to that come before
+		m, err := k.conn.Next()
+		if err != nil {
+			return false
+		}
+		if m.Done != nil && m.Done.ID == kernel.BindID {
+			return m.Done.OK
+		}
+		if !k.unsure {
+			return false
+		}
+	}
+	return false
 }
 
 var errForked = errors.New("the forked kernel did not come")
@@ -132,7 +148,18 @@ func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if k, err = g.newInterpreter(files[0], first...); err != nil {
+	if k, err = g.takeIn(files, pid, first); err != nil {
+		return nil, err
+	}
+	k.listen()
+	return k, k.awaitReady()
+}
+
+// takeIn makes an interpreter of a kernel that others made, our child, of which some
+// words have been heard. What it prints is read once somebody listens.
+func (g *Guest) takeIn(files []*os.File, pid int, heard []byte) (*interpreter, error) {
+	k, err := g.newInterpreter(files[0], heard...)
+	if err != nil {
 		return nil, err
 	}
 	k.pid, k.marked = pid, true
@@ -146,10 +173,15 @@ func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 	}
 	k.ended = g.children.adopt(pid)
 	for i, stream := range streams {
-		k.taps[i] = tapFile(files[1+i], func(data []byte) { k.write(g.out, stream, data) })
+		k.taps[i] = newTap(files[1+i], func(data []byte) { k.write(g.out, stream, data) })
 	}
+	k.listening = sync.OnceFunc(func() {
+		for _, t := range k.taps {
+			go t.run()
+		}
+	})
 	go k.watch()
-	return k, k.awaitReady()
+	return k, nil
 }
 
 // readHello reads what comes first on a socket, and the process that sent it as

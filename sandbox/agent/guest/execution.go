@@ -51,7 +51,8 @@ type execution struct {
 func newExecution(r *wire.StartRequest, out *ring, rooms []room) *execution {
 	return &execution{
 		id: r.GetId(), out: out, rooms: rooms, limit: r.GetOutputLimit(), cpu: time.Duration(r.GetCpuLimit()),
-		began: time.Now(), fullBefore: whatIsFull(rooms) != "", killsBefore: -1,
+		began:      time.Now().Add(-time.Duration(r.GetBegun().GetAgo())),
+		fullBefore: r.GetBegun() == nil && whatIsFull(rooms) != "", killsBefore: -1,
 	}
 }
 

@@ -31,6 +31,7 @@ type Guest struct {
 	null     *os.File
 	files    *transfers
 	rooms    []room
+	late     late
 	visits   bool // nobody outside sees how processes end
 
 	mu          sync.Mutex
@@ -168,7 +169,7 @@ func (g *Guest) runCode(x *execution, r *wire.StartRequest) {
 
 func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	k := g.interpreter
-	lostBefore := k != nil && !k.alive()
+	lostBefore := k != nil && r.GetBegun() == nil && !k.goesOn(r)
 	if lostBefore {
 		k.close()
 		k = nil
@@ -185,7 +186,7 @@ func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	} else {
 		k.arm(x, r.GetDeadline())
 	}
-	exit, lost := k.run(x, r.GetCode())
+	exit, lost := k.run(x, r)
 	if lost {
 		k.close()
 		g.interpreter = nil

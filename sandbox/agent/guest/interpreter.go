@@ -38,8 +38,10 @@ type interpreter struct {
 	refused int           // times that a process of its group could not be started
 	runs    int
 	marked  bool // its environment lacks the mark of its group, as nobody started it with one
+	unsure  bool // nobody knows what it was asked for last
 
-	between budget // of output between two runs
+	between   budget // of output between two runs
+	listening func() // begins to read what it prints, once; nil: that was begun with it
 
 	mu       sync.Mutex
 	current  *execution // nil between runs
@@ -168,12 +170,20 @@ func (k *interpreter) write(out *ring, stream wire.Stream, data []byte) {
 	}
 }
 
+// listen has what it prints read from now on.
+func (k *interpreter) listen() {
+	if k.listening != nil {
+		k.listening()
+	}
+}
+
 // arm makes x the run that signals and its deadline are for.
 func (k *interpreter) arm(x *execution, deadline int64) {
 	k.mu.Lock()
 	k.current, k.answered = x, false
 	k.mu.Unlock()
 	x.arm(func(s sandbox.Signal) { k.signal(x, s) }, deadline)
+	k.listen()
 }
 
 // signal signals the process for the sake of x, unless that is over: the run
@@ -220,13 +230,16 @@ func (k *interpreter) alive() bool {
 }
 
 // run runs code as x and returns how it ended. lost: the process is gone.
-func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool) {
-	cpu, refusals := cpuTime(k.pid), k.group.refusals()
+func (k *interpreter) run(x *execution, r *wire.StartRequest) (exit *wire.Exit, lost bool) {
+	cpu, refusals := quick.ProcessorTime(k.pid), k.group.refusals()
 	began := boottime()
 	x.limitCPU(k.group)
-	k.runs++
-	id := strconv.Itoa(k.runs)
-	done, err := k.converse(x, id, code)
+	if begun := r.GetBegun(); begun != nil {
+		cpu, refusals, began = time.Duration(begun.GetCpu()), 0, began-time.Duration(begun.GetAgo())
+	} else {
+		k.runs++
+	}
+	done, err := k.converse(x, r)
 	if sandbox.KindOf(err) == sandbox.Invalid && err != nil { // not sent: nothing is lost
 		x.write(wire.Stream_STDERR, []byte(err.Error()+"\n"))
 		done = &kernel.Done{}
@@ -246,7 +259,7 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	k.current = nil
 	k.mu.Unlock()
 	exit = exitOfDone(done)
-	exit.Cpu = int64(cpuTime(k.pid) - cpu)
+	exit.Cpu = int64(quick.ProcessorTime(k.pid) - cpu)
 	if exit.GetCode() != 0 {
 		blameCall(exit)
 		blameTasks(exit, k.group.refusals()-refusals)
@@ -257,10 +270,14 @@ func (k *interpreter) run(x *execution, code string) (exit *wire.Exit, lost bool
 	return exit, false
 }
 
-// converse sends the code and handles what comes until the run is done.
-func (k *interpreter) converse(x *execution, id, code string) (*kernel.Done, error) {
-	if err := k.conn.SendRun(id, code); err != nil {
-		return nil, err
+// converse sends the code, unless that was done, and handles what comes until the run
+// is done.
+func (k *interpreter) converse(x *execution, r *wire.StartRequest) (*kernel.Done, error) {
+	id := strconv.Itoa(k.runs)
+	if r.GetBegun() == nil {
+		if err := k.conn.SendRun(id, r.GetCode()); err != nil {
+			return nil, err
+		}
 	}
 	for wrong := 0; wrong < maxWrong; {
 		m, err := k.conn.Next()

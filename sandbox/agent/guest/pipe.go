@@ -47,9 +47,14 @@ func openTap(sink func([]byte)) (*tap, *os.File, error) {
 
 // tapFile taps the reading end of a pipe, which does not block.
 func tapFile(f *os.File, sink func([]byte)) *tap {
-	t := &tap{file: f, sink: sink, done: make(chan struct{})}
+	t := newTap(f, sink)
 	go t.run()
 	return t
+}
+
+// newTap is a tap that nobody runs yet.
+func newTap(f *os.File, sink func([]byte)) *tap {
+	return &tap{file: f, sink: sink, done: make(chan struct{})}
 }
 
 func (t *tap) run() {

@@ -18,6 +18,7 @@ type ring struct {
 	mu     sync.Mutex
 	frames []*wire.Frame
 	last   uint64 // number of the newest frame
+	adrift bool   // the first who reads says where the numbers begin: an earlier daemon gave out some
 	size   int    // bytes of the frames kept
 	limit  int
 	added  chan struct{} // closed when a frame comes; nil when nobody waits for one
@@ -113,6 +114,27 @@ func (r *ring) ready(from uint64, limit int, settles bool) (out []*wire.Frame, a
 		return out, nil
 	}
 	return out, await(&r.added)
+}
+
+// begin has the numbers begin behind one, or, adrift, behind that of the first who reads.
+func (r *ring) begin(after uint64, adrift bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.adrift = after, adrift
+}
+
+// moor has the numbers begin behind one, if nobody knows yet where.
+func (r *ring) moor(after uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.adrift {
+		return
+	}
+	r.adrift = false
+	r.last += after
+	for _, f := range r.frames {
+		f.Seq += after
+	}
 }
 
 // hasEnd tells whether an execution has ended with one of the frames.

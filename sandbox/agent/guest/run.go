@@ -40,8 +40,12 @@ func Run(ctx context.Context, c boot.Config) error {
 	if err := endure(); err != nil {
 		return err
 	}
-	go g.reapChildren()
-	g.startEarly(forked)
+	if c.Late {
+		g.late.files = forked
+	} else {
+		go g.reapChildren()
+		g.startEarly(forked)
+	}
 	return g.serve(ctx)
 }
 
@@ -65,6 +69,7 @@ func inherited(c boot.Config) (joins []*os.File, folder *os.File, forked []*os.F
 	for f := uintptr(boot.SocketFD); f < fd; f++ {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
+	_ = unix.Close(boot.AliveFD) // where it is: from now on the end of a connection tells of the daemon's
 	return joins, folder, forked
 }
 
@@ -79,11 +84,13 @@ func (g *Guest) serve(ctx context.Context) error {
 		return err
 	}
 	wire.RegisterAgentService(server, service{g})
-	ready := os.NewFile(boot.ReadyFD, "ready")
-	if _, err := ready.WriteString(boot.ReadyWord); err != nil {
-		return err
+	if !g.config.Late { // else it is in the daemon's call already
+		ready := os.NewFile(boot.ReadyFD, "ready")
+		if _, err := ready.WriteString(boot.ReadyWord); err != nil {
+			return err
+		}
+		_ = ready.Close()
 	}
-	_ = ready.Close()
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(ctx, watched) }()
 	select {
@@ -97,7 +104,7 @@ func (g *Guest) serve(ctx context.Context) error {
 // listen makes the daemon's bound socket a listening one. We do it, not the
 // daemon, so that SO_PEERCRED at the other end names us.
 func listen() (net.Listener, error) {
-	if err := unix.Listen(boot.SocketFD, 8); err != nil {
+	if err := unix.Listen(boot.SocketFD, boot.Backlog); err != nil {
 		return nil, err
 	}
 	f := os.NewFile(boot.SocketFD, "socket")

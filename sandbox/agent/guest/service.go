@@ -61,9 +61,15 @@ func (s service) ReadOutput(ctx context.Context, r *wire.ReadOutputRequest) (*wi
 }
 
 func (s service) read(ctx context.Context, r *wire.ReadOutputRequest, from uint64, settle time.Duration) *wire.ReadOutputReply {
+	s.guest.out.moor(max(from, r.GetAfter()))
 	s.guest.out.forget(r.GetAfter(), s.guest.acknowledged)
 	limit := min(int(r.GetMaxBytes()), maxRead)
 	return &wire.ReadOutputReply{Frames: s.guest.out.read(ctx, from, limit, waitOf(r.GetWaitMs()), settle)}
+}
+
+func (s service) Take(_ context.Context, r *wire.TakeRequest) (*wire.TakeReply, error) {
+	s.guest.take(r)
+	return &wire.TakeReply{}, nil
 }
 
 func (s service) Signal(_ context.Context, r *wire.SignalRequest) (*wire.SignalReply, error) {

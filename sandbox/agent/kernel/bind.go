@@ -27,6 +27,11 @@ func (c *Conn) encodeBind(dir string, env []string) ([]byte, error) {
 	if c.lines {
 		return encodeLine(BindID, bindScript(dir, env))
 	}
+	return EncodeBind(dir, env)
+}
+
+// EncodeBind is the frame of SendBind, for a kernel that does not speak lines.
+func EncodeBind(dir string, env []string) ([]byte, error) {
 	body, err := json.Marshal(map[string]string{"bind": strings.Join(append([]string{dir}, env...), "\x00")})
 	if err != nil {
 		return nil, &sandbox.Error{Op: "bind", Kind: sandbox.Invalid, Detail: "the variables cannot be encoded", Err: err}

@@ -53,6 +53,7 @@ type Done struct {
 	Failure     *sandbox.Failure
 	Exit        *int // 0 to 255, when the code called exit, and always of a shell
 	Interrupted bool // ended by SIGINT
+	Tasks       bool // it left something that goes on in the kernel's own thread
 }
 
 // A Conn is the agent's end of a control channel. One goroutine may call
@@ -98,6 +99,11 @@ func (c *Conn) encode(id, code string) ([]byte, error) {
 	if c.lines {
 		return encodeLine(id, code)
 	}
+	return EncodeRun(id, code)
+}
+
+// EncodeRun is the frame of SendRun, for a kernel that does not speak lines.
+func EncodeRun(id, code string) ([]byte, error) {
 	word, err := json.Marshal(id)
 	if err != nil {
 		return nil, unencoded(err)

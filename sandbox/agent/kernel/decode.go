@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,12 +35,33 @@ type (
 		Failure     *wireFailure `json:"failure"`
 		Exit        *int         `json:"exit"`
 		Interrupted bool         `json:"interrupted"`
+		Tasks       bool         `json:"tasks"`
 	}
 	wireFailure struct {
 		Name    string `json:"name"`
 		Message string `json:"message"`
 	}
 )
+
+// HeaderSize is the size of what comes before the body of a frame, which is the size of
+// that.
+const HeaderSize = 4
+
+// Cut splits the first frame off what a kernel has said that does not speak lines. ok is
+// false as long as it has not come whole.
+func Cut(said []byte) (body, rest []byte, ok bool) {
+	if len(said) < HeaderSize {
+		return nil, said, false
+	}
+	size := uint64(binary.BigEndian.Uint32(said))
+	if uint64(len(said)-HeaderSize) < size {
+		return nil, said, false
+	}
+	return said[HeaderSize : HeaderSize+size], said[HeaderSize+size:], true
+}
+
+// Decode understands the body of one frame, as [Conn.Next] does.
+func Decode(body []byte) (Message, error) { return decode(body) }
 
 // decode understands one frame. A driver of ours keeps all bounds, so what is
 // beyond one was not sent by it and is refused.
@@ -149,7 +171,7 @@ func (d *wireDone) message() (Message, error) {
 		return Message{}, fmt.Errorf("an exit status of %d", *d.Exit)
 	}
 	done := &Done{
-		ID: d.ID, OK: d.OK, Result: cut(d.Result, MaxResult), Exit: d.Exit, Interrupted: d.Interrupted,
+		ID: d.ID, OK: d.OK, Result: cut(d.Result, MaxResult), Exit: d.Exit, Interrupted: d.Interrupted, Tasks: d.Tasks,
 	}
 	if d.Failure != nil {
 		done.Failure = &sandbox.Failure{

@@ -292,9 +292,12 @@ class Kernel:
         self.attempt(self.flush)
 
     def bind(self, settings):
-        """Take on a session's directory and variables."""
-        directory, *pairs = settings.split("\0")
+        """Take on a session's directory and variables, unless it has begun."""
         done = {"id": "bind", "ok": True}
+        if self.cells:
+            self.send({"done": done})
+            return
+        directory, *pairs = settings.split("\0")
         try:
             for pair in pairs:
                 name, _, value = pair.partition("=")
@@ -352,6 +355,8 @@ class Kernel:
             self.attempt(self.show_figures)
         self.attempt(self.flush)
         done["interrupted"] = self.interrupted and not done["ok"]
+        if self.has_tasks():
+            done["tasks"] = True
         self.busy = False
         self.pending = False
         self.send({"done": done})

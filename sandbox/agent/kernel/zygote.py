@@ -8,8 +8,8 @@ kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
 
 Each packet after it asks for one kernel: {"uid": n, "gid": n, "waits": bool}, with the
 descriptors of the sandbox's PID 1, of a pipe, of the kernel's control socket, stdout
-and stderr, and of the cgroups to join. The kernel writes "locked" into the pipe once
-it is locked down; else a text says what failed, or the end of the pipe that it ended.
+and stderr, and of the cgroups to join. The kernel writes "locked" and its number in the
+sandbox into the pipe once it is locked down; else a text says what failed, or the end of the pipe that it ended.
 At the end of the socket the zygote ends.
 
 No byte of a tenant's ever comes here, and between the entry into a sandbox and
@@ -45,7 +45,7 @@ _SECUREBITS = 0x03 | 0x20 | 0xC0  # noroot and its lock, the lock of keepcaps, n
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on all architectures
 _CLOSE_RANGE = 436
 _PIDFD_OPEN = 434
-_LOCKED = b"locked"
+_LOCKED = b"locked %d"
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # execute, write, read, truncate
 
 # What programs of agents import most, as far as it loads few pages: each costs
@@ -274,7 +274,7 @@ class Zygote:
             self.socket.detach()
             for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
                 os.dup2(source, target)
-            os.write(tell, _LOCKED)
+            os.write(tell, _LOCKED % os.getpid())
             _check(_libc.syscall(_CLOSE_RANGE, 4, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
         except BaseException as error:
             _give_up(tell, error)

@@ -11,6 +11,7 @@ package quick
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,15 @@ func Clock(id int32) (unix.Timespec, error) {
 	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0) //nolint:gosec // see above
 	_, err := result(0, errno)
 	return ts, err
+}
+
+// ProcessorTime returns what a process has used; 0 when it is gone.
+func ProcessorTime(pid int) time.Duration {
+	ts, err := Clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
 
 // Waiting is how many bytes a pipe holds.

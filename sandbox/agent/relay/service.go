@@ -106,6 +106,11 @@ func (s Service) Start(ctx context.Context, r *wire.StartRequest) (*wire.StartRe
 	return through[wire.StartReply](ctx, s, "Start", 0, travelling(r))
 }
 
+// Take implements [wire.AgentService]. An agent on its own was there from the beginning.
+func (s Service) Take(context.Context, *wire.TakeRequest) (*wire.TakeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "nothing was put off")
+}
+
 // travelling is a request whose deadline is what is left.
 func travelling(r *wire.StartRequest) *wire.StartRequest {
 	sent, _ := proto.Clone(r).(*wire.StartRequest)

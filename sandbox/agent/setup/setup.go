@@ -22,6 +22,11 @@ func Run(c boot.Config, config []byte) error {
 	if err := lockDown(c); err != nil {
 		return err
 	}
+	if c.Late { // so that the daemon can connect, and is told who listens
+		if err := unix.Listen(boot.SocketFD, boot.Backlog); err != nil {
+			return os.NewSyscallError("listen", err)
+		}
+	}
 	if _, err := unix.Write(boot.ReadyFD, []byte(boot.WallsWord)); err != nil {
 		return err
 	}
@@ -96,8 +101,9 @@ func enterTree() error {
 	return unix.Close(boot.TreeFD)
 }
 
-// execGuest becomes the agent, which finds its configuration again at
-// ConfigFD. It sees one processor: it does little, and each costs threads.
+// execGuest becomes the agent, or what waits until one is needed. The agent finds its
+// configuration again at ConfigFD. It sees one processor: it does little, and each
+// costs threads.
 func execGuest(c boot.Config, config []byte) error {
 	fd, err := unix.MemfdCreate("config", 0)
 	if err != nil {
@@ -118,8 +124,16 @@ func execGuest(c boot.Config, config []byte) error {
 		return err
 	}
 	environ := []string{"GOMAXPROCS=1", "PATH=" + Path, "GOTRACEBACK=none"}
-	program := fmt.Sprintf("/proc/self/fd/%d", boot.SelfFD)
+	program := fmt.Sprintf("/proc/self/fd/%d", next(c))
 	return os.NewSyscallError("execve", syscall.Exec(program, []string{"sandwarden-agent", "guest"}, environ))
+}
+
+// next is the descriptor of the program that we become.
+func next(c boot.Config) int {
+	if c.Late {
+		return boot.PauseFD
+	}
+	return boot.SelfFD
 }
 
 // Path is where programs are looked for inside.
@@ -128,6 +142,12 @@ const Path = "/usr/bin:/usr/sbin:/bin:/sbin"
 // closeOthers lets only the descriptors of the contract pass the exec: one more,
 // of a folder outside, would be a way out.
 func closeOthers(c boot.Config) error {
+	unix.CloseOnExec(boot.PauseFD)
+	if c.Late {
+		unix.CloseOnExec(boot.ReadyFD)
+	} else {
+		unix.CloseOnExec(boot.AliveFD)
+	}
 	return unix.CloseRange(uint(boot.FirstFD+passed(c)), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 

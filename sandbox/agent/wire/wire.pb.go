@@ -266,6 +266,7 @@ type StartRequest struct {
 	OutputLimit   int64                  `protobuf:"varint,9,opt,name=output_limit,json=outputLimit,proto3" json:"output_limit,omitempty"` // bytes
 	RequestId     string                 `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // of the request that it is for; since version 2
 	CpuLimit      int64                  `protobuf:"varint,11,opt,name=cpu_limit,json=cpuLimit,proto3" json:"cpu_limit,omitempty"`         // nanoseconds of processor time; 0 is no limit; since version 3
+	Begun         *Begun                 `protobuf:"bytes,12,opt,name=begun,proto3" json:"begun,omitempty"`                                // the daemon has sent it to the kernel; since version 5
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +378,65 @@ func (x *StartRequest) GetCpuLimit() int64 {
 	return 0
 }
 
+func (x *StartRequest) GetBegun() *Begun {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+type Begun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ago           int64                  `protobuf:"varint,1,opt,name=ago,proto3" json:"ago,omitempty"` // nanoseconds
+	Cpu           int64                  `protobuf:"varint,2,opt,name=cpu,proto3" json:"cpu,omitempty"` // processor time that the kernel had used, in nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Begun) Reset() {
+	*x = Begun{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Begun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Begun) ProtoMessage() {}
+
+func (x *Begun) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Begun.ProtoReflect.Descriptor instead.
+func (*Begun) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Begun) GetAgo() int64 {
+	if x != nil {
+		return x.Ago
+	}
+	return 0
+}
+
+func (x *Begun) GetCpu() int64 {
+	if x != nil {
+		return x.Cpu
+	}
+	return 0
+}
+
 type StartReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -385,7 +445,7 @@ type StartReply struct {
 
 func (x *StartReply) Reset() {
 	*x = StartReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[3]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +457,7 @@ func (x *StartReply) String() string {
 func (*StartReply) ProtoMessage() {}
 
 func (x *StartReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[3]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +470,7 @@ func (x *StartReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReply.ProtoReflect.Descriptor instead.
 func (*StartReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{3}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{4}
 }
 
 type BeginRequest struct {
@@ -425,7 +485,7 @@ type BeginRequest struct {
 
 func (x *BeginRequest) Reset() {
 	*x = BeginRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +497,7 @@ func (x *BeginRequest) String() string {
 func (*BeginRequest) ProtoMessage() {}
 
 func (x *BeginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[4]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +510,7 @@ func (x *BeginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
 func (*BeginRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{4}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BeginRequest) GetStart() *StartRequest {
@@ -481,6 +541,142 @@ func (x *BeginRequest) GetFrom() uint64 {
 	return 0
 }
 
+type TakeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`     // the last frame before those that follow, and those that the agent makes
+	Pid           int32                  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`         // of the kernel, as its sandbox numbers it; 0: there is none
+	Fresh         bool                   `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`     // it has not been told yet what its session has
+	Runs          uint32                 `protobuf:"varint,4,opt,name=runs,proto3" json:"runs,omitempty"`       // that it was asked for
+	Heard         []byte                 `protobuf:"bytes,5,opt,name=heard,proto3" json:"heard,omitempty"`      // what it has said since
+	Begun         bool                   `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`     // a run of it goes on, with which Begin comes next
+	Unknown       bool                   `protobuf:"varint,7,opt,name=unknown,proto3" json:"unknown,omitempty"` // all that: it was an earlier daemon
+	Frames        []*Frame               `protobuf:"bytes,8,rep,name=frames,proto3" json:"frames,omitempty"`    // that the daemon made, and has not put away
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeRequest) Reset() {
+	*x = TakeRequest{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeRequest) ProtoMessage() {}
+
+func (x *TakeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeRequest.ProtoReflect.Descriptor instead.
+func (*TakeRequest) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TakeRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *TakeRequest) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *TakeRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *TakeRequest) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *TakeRequest) GetHeard() []byte {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+func (x *TakeRequest) GetBegun() bool {
+	if x != nil {
+		return x.Begun
+	}
+	return false
+}
+
+func (x *TakeRequest) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+func (x *TakeRequest) GetFrames() []*Frame {
+	if x != nil {
+		return x.Frames
+	}
+	return nil
+}
+
+type TakeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeReply) Reset() {
+	*x = TakeReply{}
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeReply) ProtoMessage() {}
+
+func (x *TakeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeReply.ProtoReflect.Descriptor instead.
+func (*TakeReply) Descriptor() ([]byte, []int) {
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{7}
+}
+
 type ReadOutputRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
@@ -492,7 +688,7 @@ type ReadOutputRequest struct {
 
 func (x *ReadOutputRequest) Reset() {
 	*x = ReadOutputRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +700,7 @@ func (x *ReadOutputRequest) String() string {
 func (*ReadOutputRequest) ProtoMessage() {}
 
 func (x *ReadOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[5]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +713,7 @@ func (x *ReadOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOutputRequest.ProtoReflect.Descriptor instead.
 func (*ReadOutputRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadOutputRequest) GetAfter() uint64 {
@@ -550,7 +746,7 @@ type ReadOutputReply struct {
 
 func (x *ReadOutputReply) Reset() {
 	*x = ReadOutputReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +758,7 @@ func (x *ReadOutputReply) String() string {
 func (*ReadOutputReply) ProtoMessage() {}
 
 func (x *ReadOutputReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[6]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +771,7 @@ func (x *ReadOutputReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOutputReply.ProtoReflect.Descriptor instead.
 func (*ReadOutputReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadOutputReply) GetFrames() []*Frame {
@@ -599,7 +795,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +807,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[7]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +820,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Frame) GetSeq() uint64 {
@@ -689,7 +885,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +897,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[8]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +910,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -811,7 +1007,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1019,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[9]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1032,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SignalRequest) GetId() string {
@@ -861,7 +1057,7 @@ type SignalReply struct {
 
 func (x *SignalReply) Reset() {
 	*x = SignalReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1069,7 @@ func (x *SignalReply) String() string {
 func (*SignalReply) ProtoMessage() {}
 
 func (x *SignalReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[10]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1082,7 @@ func (x *SignalReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReply.ProtoReflect.Descriptor instead.
 func (*SignalReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 type WriteStdinRequest struct {
@@ -901,7 +1097,7 @@ type WriteStdinRequest struct {
 
 func (x *WriteStdinRequest) Reset() {
 	*x = WriteStdinRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1109,7 @@ func (x *WriteStdinRequest) String() string {
 func (*WriteStdinRequest) ProtoMessage() {}
 
 func (x *WriteStdinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[11]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1122,7 @@ func (x *WriteStdinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteStdinRequest.ProtoReflect.Descriptor instead.
 func (*WriteStdinRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WriteStdinRequest) GetId() string {
@@ -966,7 +1162,7 @@ type WriteStdinReply struct {
 
 func (x *WriteStdinReply) Reset() {
 	*x = WriteStdinReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1174,7 @@ func (x *WriteStdinReply) String() string {
 func (*WriteStdinReply) ProtoMessage() {}
 
 func (x *WriteStdinReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[12]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1187,7 @@ func (x *WriteStdinReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteStdinReply.ProtoReflect.Descriptor instead.
 func (*WriteStdinReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WriteStdinReply) GetTaken() uint32 {
@@ -1009,7 +1205,7 @@ type ExecutionsRequest struct {
 
 func (x *ExecutionsRequest) Reset() {
 	*x = ExecutionsRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1217,7 @@ func (x *ExecutionsRequest) String() string {
 func (*ExecutionsRequest) ProtoMessage() {}
 
 func (x *ExecutionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[13]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1230,7 @@ func (x *ExecutionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionsRequest.ProtoReflect.Descriptor instead.
 func (*ExecutionsRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 type ExecutionsReply struct {
@@ -1046,7 +1242,7 @@ type ExecutionsReply struct {
 
 func (x *ExecutionsReply) Reset() {
 	*x = ExecutionsReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1254,7 @@ func (x *ExecutionsReply) String() string {
 func (*ExecutionsReply) ProtoMessage() {}
 
 func (x *ExecutionsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[14]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1267,7 @@ func (x *ExecutionsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionsReply.ProtoReflect.Descriptor instead.
 func (*ExecutionsReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExecutionsReply) GetExecutions() []*ExecState {
@@ -1091,7 +1287,7 @@ type ExecState struct {
 
 func (x *ExecState) Reset() {
 	*x = ExecState{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1299,7 @@ func (x *ExecState) String() string {
 func (*ExecState) ProtoMessage() {}
 
 func (x *ExecState) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[15]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1312,7 @@ func (x *ExecState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecState.ProtoReflect.Descriptor instead.
 func (*ExecState) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExecState) GetId() string {
@@ -1152,7 +1348,7 @@ type OpenTransferRequest struct {
 
 func (x *OpenTransferRequest) Reset() {
 	*x = OpenTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1360,7 @@ func (x *OpenTransferRequest) String() string {
 func (*OpenTransferRequest) ProtoMessage() {}
 
 func (x *OpenTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[16]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1373,7 @@ func (x *OpenTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTransferRequest.ProtoReflect.Descriptor instead.
 func (*OpenTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenTransferRequest) GetId() string {
@@ -1259,7 +1455,7 @@ type OpenTransferReply struct {
 
 func (x *OpenTransferReply) Reset() {
 	*x = OpenTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1467,7 @@ func (x *OpenTransferReply) String() string {
 func (*OpenTransferReply) ProtoMessage() {}
 
 func (x *OpenTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[17]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1480,7 @@ func (x *OpenTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTransferReply.ProtoReflect.Descriptor instead.
 func (*OpenTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OpenTransferReply) GetFault() *Fault {
@@ -1306,7 +1502,7 @@ type ReadTransferRequest struct {
 
 func (x *ReadTransferRequest) Reset() {
 	*x = ReadTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1514,7 @@ func (x *ReadTransferRequest) String() string {
 func (*ReadTransferRequest) ProtoMessage() {}
 
 func (x *ReadTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[18]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1527,7 @@ func (x *ReadTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTransferRequest.ProtoReflect.Descriptor instead.
 func (*ReadTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadTransferRequest) GetId() string {
@@ -1373,7 +1569,7 @@ type ReadTransferReply struct {
 
 func (x *ReadTransferReply) Reset() {
 	*x = ReadTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1581,7 @@ func (x *ReadTransferReply) String() string {
 func (*ReadTransferReply) ProtoMessage() {}
 
 func (x *ReadTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[19]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1594,7 @@ func (x *ReadTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTransferReply.ProtoReflect.Descriptor instead.
 func (*ReadTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReadTransferReply) GetData() []byte {
@@ -1435,7 +1631,7 @@ type WriteTransferRequest struct {
 
 func (x *WriteTransferRequest) Reset() {
 	*x = WriteTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1643,7 @@ func (x *WriteTransferRequest) String() string {
 func (*WriteTransferRequest) ProtoMessage() {}
 
 func (x *WriteTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[20]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1656,7 @@ func (x *WriteTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTransferRequest.ProtoReflect.Descriptor instead.
 func (*WriteTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{20}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WriteTransferRequest) GetId() string {
@@ -1508,7 +1704,7 @@ type WriteTransferReply struct {
 
 func (x *WriteTransferReply) Reset() {
 	*x = WriteTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1716,7 @@ func (x *WriteTransferReply) String() string {
 func (*WriteTransferReply) ProtoMessage() {}
 
 func (x *WriteTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[21]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1729,7 @@ func (x *WriteTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTransferReply.ProtoReflect.Descriptor instead.
 func (*WriteTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WriteTransferReply) GetTaken() uint32 {
@@ -1559,7 +1755,7 @@ type CloseTransferRequest struct {
 
 func (x *CloseTransferRequest) Reset() {
 	*x = CloseTransferRequest{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1767,7 @@ func (x *CloseTransferRequest) String() string {
 func (*CloseTransferRequest) ProtoMessage() {}
 
 func (x *CloseTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[22]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1780,7 @@ func (x *CloseTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseTransferRequest.ProtoReflect.Descriptor instead.
 func (*CloseTransferRequest) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CloseTransferRequest) GetId() string {
@@ -1602,7 +1798,7 @@ type CloseTransferReply struct {
 
 func (x *CloseTransferReply) Reset() {
 	*x = CloseTransferReply{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1810,7 @@ func (x *CloseTransferReply) String() string {
 func (*CloseTransferReply) ProtoMessage() {}
 
 func (x *CloseTransferReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[23]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1823,7 @@ func (x *CloseTransferReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseTransferReply.ProtoReflect.Descriptor instead.
 func (*CloseTransferReply) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{26}
 }
 
 // Why an operation on files failed.
@@ -1641,7 +1837,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1849,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[24]
+	mi := &file_sandbox_agent_wire_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1862,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{24}
+	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Fault) GetCode() FaultCode {
@@ -1692,7 +1888,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\"&\n" +
 	"\n" +
 	"HelloReply\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"\x9b\x02\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\"\xcd\x02\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
@@ -1708,14 +1904,28 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\n" +
 	" \x01(\tR\trequestId\x12\x1b\n" +
-	"\tcpu_limit\x18\v \x01(\x03R\bcpuLimit\"\f\n" +
+	"\tcpu_limit\x18\v \x01(\x03R\bcpuLimit\x120\n" +
+	"\x05begun\x18\f \x01(\v2\x1a.sandwarden.agent.v1.BegunR\x05begun\"+\n" +
+	"\x05Begun\x12\x10\n" +
+	"\x03ago\x18\x01 \x01(\x03R\x03ago\x12\x10\n" +
+	"\x03cpu\x18\x02 \x01(\x03R\x03cpu\"\f\n" +
 	"\n" +
 	"StartReply\"\xb4\x01\n" +
 	"\fBeginRequest\x127\n" +
 	"\x05start\x18\x01 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x05start\x12:\n" +
 	"\x04read\x18\x02 \x01(\v2&.sandwarden.agent.v1.ReadOutputRequestR\x04read\x12\x1b\n" +
 	"\tsettle_us\x18\x03 \x01(\rR\bsettleUs\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\x04R\x04from\"_\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\"\xd9\x01\n" +
+	"\vTakeRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x14\n" +
+	"\x05fresh\x18\x03 \x01(\bR\x05fresh\x12\x12\n" +
+	"\x04runs\x18\x04 \x01(\rR\x04runs\x12\x14\n" +
+	"\x05heard\x18\x05 \x01(\fR\x05heard\x12\x14\n" +
+	"\x05begun\x18\x06 \x01(\bR\x05begun\x12\x18\n" +
+	"\aunknown\x18\a \x01(\bR\aunknown\x122\n" +
+	"\x06frames\x18\b \x03(\v2\x1a.sandwarden.agent.v1.FrameR\x06frames\"\v\n" +
+	"\tTakeReply\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\x12\x17\n" +
@@ -1831,7 +2041,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x06KILLED\x10\x0e\x12\x0e\n" +
 	"\n" +
 	"UNKNOWN_ID\x10\x0f\x12\x10\n" +
-	"\fOUT_OF_PLACE\x10\x102\xe5\a\n" +
+	"\fOUT_OF_PLACE\x10\x102\xaf\b\n" +
 	"\x05Agent\x12K\n" +
 	"\x05Hello\x12!.sandwarden.agent.v1.HelloRequest\x1a\x1f.sandwarden.agent.v1.HelloReply\x12K\n" +
 	"\x05Start\x12!.sandwarden.agent.v1.StartRequest\x1a\x1f.sandwarden.agent.v1.StartReply\x12P\n" +
@@ -1846,7 +2056,8 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\fOpenTransfer\x12(.sandwarden.agent.v1.OpenTransferRequest\x1a&.sandwarden.agent.v1.OpenTransferReply\x12`\n" +
 	"\fReadTransfer\x12(.sandwarden.agent.v1.ReadTransferRequest\x1a&.sandwarden.agent.v1.ReadTransferReply\x12c\n" +
 	"\rWriteTransfer\x12).sandwarden.agent.v1.WriteTransferRequest\x1a'.sandwarden.agent.v1.WriteTransferReply\x12c\n" +
-	"\rCloseTransfer\x12).sandwarden.agent.v1.CloseTransferRequest\x1a'.sandwarden.agent.v1.CloseTransferReplyB5Z3github.com/sandwarden/sandwarden/sandbox/agent/wireb\x06proto3"
+	"\rCloseTransfer\x12).sandwarden.agent.v1.CloseTransferRequest\x1a'.sandwarden.agent.v1.CloseTransferReply\x12H\n" +
+	"\x04Take\x12 .sandwarden.agent.v1.TakeRequest\x1a\x1e.sandwarden.agent.v1.TakeReplyB5Z3github.com/sandwarden/sandwarden/sandbox/agent/wireb\x06proto3"
 
 var (
 	file_sandbox_agent_wire_wire_proto_rawDescOnce sync.Once
@@ -1861,74 +2072,81 @@ func file_sandbox_agent_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_sandbox_agent_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_sandbox_agent_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_sandbox_agent_wire_wire_proto_goTypes = []any{
 	(Stream)(0),                  // 0: sandwarden.agent.v1.Stream
 	(FaultCode)(0),               // 1: sandwarden.agent.v1.FaultCode
 	(*HelloRequest)(nil),         // 2: sandwarden.agent.v1.HelloRequest
 	(*HelloReply)(nil),           // 3: sandwarden.agent.v1.HelloReply
 	(*StartRequest)(nil),         // 4: sandwarden.agent.v1.StartRequest
-	(*StartReply)(nil),           // 5: sandwarden.agent.v1.StartReply
-	(*BeginRequest)(nil),         // 6: sandwarden.agent.v1.BeginRequest
-	(*ReadOutputRequest)(nil),    // 7: sandwarden.agent.v1.ReadOutputRequest
-	(*ReadOutputReply)(nil),      // 8: sandwarden.agent.v1.ReadOutputReply
-	(*Frame)(nil),                // 9: sandwarden.agent.v1.Frame
-	(*Exit)(nil),                 // 10: sandwarden.agent.v1.Exit
-	(*SignalRequest)(nil),        // 11: sandwarden.agent.v1.SignalRequest
-	(*SignalReply)(nil),          // 12: sandwarden.agent.v1.SignalReply
-	(*WriteStdinRequest)(nil),    // 13: sandwarden.agent.v1.WriteStdinRequest
-	(*WriteStdinReply)(nil),      // 14: sandwarden.agent.v1.WriteStdinReply
-	(*ExecutionsRequest)(nil),    // 15: sandwarden.agent.v1.ExecutionsRequest
-	(*ExecutionsReply)(nil),      // 16: sandwarden.agent.v1.ExecutionsReply
-	(*ExecState)(nil),            // 17: sandwarden.agent.v1.ExecState
-	(*OpenTransferRequest)(nil),  // 18: sandwarden.agent.v1.OpenTransferRequest
-	(*OpenTransferReply)(nil),    // 19: sandwarden.agent.v1.OpenTransferReply
-	(*ReadTransferRequest)(nil),  // 20: sandwarden.agent.v1.ReadTransferRequest
-	(*ReadTransferReply)(nil),    // 21: sandwarden.agent.v1.ReadTransferReply
-	(*WriteTransferRequest)(nil), // 22: sandwarden.agent.v1.WriteTransferRequest
-	(*WriteTransferReply)(nil),   // 23: sandwarden.agent.v1.WriteTransferReply
-	(*CloseTransferRequest)(nil), // 24: sandwarden.agent.v1.CloseTransferRequest
-	(*CloseTransferReply)(nil),   // 25: sandwarden.agent.v1.CloseTransferReply
-	(*Fault)(nil),                // 26: sandwarden.agent.v1.Fault
+	(*Begun)(nil),                // 5: sandwarden.agent.v1.Begun
+	(*StartReply)(nil),           // 6: sandwarden.agent.v1.StartReply
+	(*BeginRequest)(nil),         // 7: sandwarden.agent.v1.BeginRequest
+	(*TakeRequest)(nil),          // 8: sandwarden.agent.v1.TakeRequest
+	(*TakeReply)(nil),            // 9: sandwarden.agent.v1.TakeReply
+	(*ReadOutputRequest)(nil),    // 10: sandwarden.agent.v1.ReadOutputRequest
+	(*ReadOutputReply)(nil),      // 11: sandwarden.agent.v1.ReadOutputReply
+	(*Frame)(nil),                // 12: sandwarden.agent.v1.Frame
+	(*Exit)(nil),                 // 13: sandwarden.agent.v1.Exit
+	(*SignalRequest)(nil),        // 14: sandwarden.agent.v1.SignalRequest
+	(*SignalReply)(nil),          // 15: sandwarden.agent.v1.SignalReply
+	(*WriteStdinRequest)(nil),    // 16: sandwarden.agent.v1.WriteStdinRequest
+	(*WriteStdinReply)(nil),      // 17: sandwarden.agent.v1.WriteStdinReply
+	(*ExecutionsRequest)(nil),    // 18: sandwarden.agent.v1.ExecutionsRequest
+	(*ExecutionsReply)(nil),      // 19: sandwarden.agent.v1.ExecutionsReply
+	(*ExecState)(nil),            // 20: sandwarden.agent.v1.ExecState
+	(*OpenTransferRequest)(nil),  // 21: sandwarden.agent.v1.OpenTransferRequest
+	(*OpenTransferReply)(nil),    // 22: sandwarden.agent.v1.OpenTransferReply
+	(*ReadTransferRequest)(nil),  // 23: sandwarden.agent.v1.ReadTransferRequest
+	(*ReadTransferReply)(nil),    // 24: sandwarden.agent.v1.ReadTransferReply
+	(*WriteTransferRequest)(nil), // 25: sandwarden.agent.v1.WriteTransferRequest
+	(*WriteTransferReply)(nil),   // 26: sandwarden.agent.v1.WriteTransferReply
+	(*CloseTransferRequest)(nil), // 27: sandwarden.agent.v1.CloseTransferRequest
+	(*CloseTransferReply)(nil),   // 28: sandwarden.agent.v1.CloseTransferReply
+	(*Fault)(nil),                // 29: sandwarden.agent.v1.Fault
 }
 var file_sandbox_agent_wire_wire_proto_depIdxs = []int32{
-	4,  // 0: sandwarden.agent.v1.BeginRequest.start:type_name -> sandwarden.agent.v1.StartRequest
-	7,  // 1: sandwarden.agent.v1.BeginRequest.read:type_name -> sandwarden.agent.v1.ReadOutputRequest
-	9,  // 2: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
-	0,  // 3: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
-	10, // 4: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
-	17, // 5: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
-	26, // 6: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	26, // 7: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	26, // 8: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	1,  // 9: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
-	2,  // 10: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
-	4,  // 11: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
-	6,  // 12: sandwarden.agent.v1.Agent.Begin:input_type -> sandwarden.agent.v1.BeginRequest
-	7,  // 13: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
-	11, // 14: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
-	13, // 15: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
-	15, // 16: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
-	18, // 17: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
-	20, // 18: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
-	22, // 19: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
-	24, // 20: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
-	3,  // 21: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
-	5,  // 22: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
-	8,  // 23: sandwarden.agent.v1.Agent.Begin:output_type -> sandwarden.agent.v1.ReadOutputReply
-	8,  // 24: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
-	12, // 25: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
-	14, // 26: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
-	16, // 27: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
-	19, // 28: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
-	21, // 29: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
-	23, // 30: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
-	25, // 31: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
-	21, // [21:32] is the sub-list for method output_type
-	10, // [10:21] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: sandwarden.agent.v1.StartRequest.begun:type_name -> sandwarden.agent.v1.Begun
+	4,  // 1: sandwarden.agent.v1.BeginRequest.start:type_name -> sandwarden.agent.v1.StartRequest
+	10, // 2: sandwarden.agent.v1.BeginRequest.read:type_name -> sandwarden.agent.v1.ReadOutputRequest
+	12, // 3: sandwarden.agent.v1.TakeRequest.frames:type_name -> sandwarden.agent.v1.Frame
+	12, // 4: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
+	0,  // 5: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
+	13, // 6: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
+	20, // 7: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
+	29, // 8: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	29, // 9: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	29, // 10: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	1,  // 11: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
+	2,  // 12: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
+	4,  // 13: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
+	7,  // 14: sandwarden.agent.v1.Agent.Begin:input_type -> sandwarden.agent.v1.BeginRequest
+	10, // 15: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
+	14, // 16: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
+	16, // 17: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
+	18, // 18: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
+	21, // 19: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
+	23, // 20: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
+	25, // 21: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
+	27, // 22: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
+	8,  // 23: sandwarden.agent.v1.Agent.Take:input_type -> sandwarden.agent.v1.TakeRequest
+	3,  // 24: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
+	6,  // 25: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
+	11, // 26: sandwarden.agent.v1.Agent.Begin:output_type -> sandwarden.agent.v1.ReadOutputReply
+	11, // 27: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
+	15, // 28: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
+	17, // 29: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
+	19, // 30: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
+	22, // 31: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
+	24, // 32: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
+	26, // 33: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
+	28, // 34: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
+	9,  // 35: sandwarden.agent.v1.Agent.Take:output_type -> sandwarden.agent.v1.TakeReply
+	24, // [24:36] is the sub-list for method output_type
+	12, // [12:24] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_sandbox_agent_wire_wire_proto_init() }
@@ -1942,7 +2160,7 @@ func file_sandbox_agent_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sandbox_agent_wire_wire_proto_rawDesc), len(file_sandbox_agent_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

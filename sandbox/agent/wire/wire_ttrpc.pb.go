@@ -19,6 +19,7 @@ type AgentService interface {
 	ReadTransfer(context.Context, *ReadTransferRequest) (*ReadTransferReply, error)
 	WriteTransfer(context.Context, *WriteTransferRequest) (*WriteTransferReply, error)
 	CloseTransfer(context.Context, *CloseTransferRequest) (*CloseTransferReply, error)
+	Take(context.Context, *TakeRequest) (*TakeReply, error)
 }
 
 func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
@@ -100,6 +101,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.CloseTransfer(ctx, &req)
+			},
+			"Take": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req TakeRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Take(ctx, &req)
 			},
 		},
 	})
@@ -198,6 +206,14 @@ func (c *agentClient) WriteTransfer(ctx context.Context, req *WriteTransferReque
 func (c *agentClient) CloseTransfer(ctx context.Context, req *CloseTransferRequest) (*CloseTransferReply, error) {
 	var resp CloseTransferReply
 	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "CloseTransfer", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Take(ctx context.Context, req *TakeRequest) (*TakeReply, error) {
+	var resp TakeReply
+	if err := c.client.Call(ctx, "sandwarden.agent.v1.Agent", "Take", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

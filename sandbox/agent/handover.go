@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
+)
+
+// A Handover is a kernel that the daemon has spoken with by itself, from the start of its
+// sandbox until an agent was needed.
+type Handover struct {
+	After   uint64          // the number of the last frame before Frames, and those of the agent
+	Frames  []sandbox.Frame // that the daemon made, and has not put away
+	PID     int             // of the kernel, as the sandbox numbers it; 0: there is none
+	Fresh   bool            // it has not been told yet what its session has
+	Runs    int             // that it was asked for
+	Heard   []byte          // what it has said since
+	Begun   bool            // a run goes on, and is told of next, by Resume
+	Unknown bool            // all that but Fresh is, as it was an earlier daemon that spoke with it
+}
+
+// Take hands a kernel over, before anything else is asked of an agent that starts late.
+// Whatever comes a second time changes nothing.
+func (c *Client) Take(ctx context.Context, h Handover) error {
+	r := &wire.TakeRequest{
+		After: h.After, Pid: int32(h.PID), Fresh: h.Fresh, Runs: uint32(h.Runs), Heard: h.Heard, Begun: h.Begun, Unknown: h.Unknown,
+	}
+	for i := range h.Frames {
+		r.Frames = append(r.Frames, wireFrame(&h.Frames[i]))
+	}
+	_, err := c.call.Take(ctx, r)
+	return c.fault("take", err)
+}
+
+// wireFrame is a frame of output, or of the end of a run that went well.
+func wireFrame(f *sandbox.Frame) *wire.Frame {
+	out := &wire.Frame{Exec: string(f.Exec), Stream: wire.Stream_STDOUT, Data: f.Data}
+	if f.Stream == sandbox.Stderr {
+		out.Stream = wire.Stream_STDERR
+	}
+	if f.Exit != nil {
+		out.Exit = &wire.Exit{Result: f.Exit.Result, Dropped: f.Exit.Dropped, Duration: int64(f.Exit.Duration), Cpu: int64(f.Exit.CPU)}
+	}
+	return out
+}
+
+// A Begun is how an execution has begun that the daemon has sent to the kernel.
+type Begun struct {
+	Ago time.Duration
+	CPU time.Duration // processor time that the kernel had used before
+}
+
+// Resume is Begin for an execution that goes on in the kernel that was handed over.
+func (c *Client) Resume(ctx context.Context, x sandbox.Exec, begun Begun, after, from uint64, wait time.Duration) ([]sandbox.Frame, error) {
+	start := startOf(x)
+	start.Begun = &wire.Begun{Ago: int64(begun.Ago), Cpu: int64(begun.CPU)}
+	return c.begin(ctx, start, after, from, wait)
+}
