@@ -11,14 +11,15 @@ import (
 // A Handover is a kernel that the daemon has spoken with by itself, from the start of its
 // sandbox until an agent was needed.
 type Handover struct {
-	After   uint64          // the number of the last frame before Frames, and those of the agent
-	Frames  []sandbox.Frame // that the daemon made, and has not put away
-	PID     int             // of the kernel, as the sandbox numbers it; 0: there is none
-	Fresh   bool            // it has not been told yet what its session has
-	Runs    int             // that it was asked for
-	Heard   []byte          // what it has said since
-	Begun   bool            // a run goes on, and is told of next, by Resume
-	Unknown bool            // all that but Fresh is, as it was an earlier daemon that spoke with it
+	After   uint64           // the number of the last frame before Frames, and those of the agent
+	Frames  []sandbox.Frame  // that the daemon made, and has not put away
+	Known   []sandbox.ExecID // the newest executions that are over
+	PID     int              // of the kernel, as the sandbox numbers it; 0: there is none
+	Fresh   bool             // it has not been told yet what its session has
+	Runs    int              // that it was asked for
+	Heard   []byte           // what it has said since
+	Begun   bool             // a run goes on, and is told of next, by Resume
+	Unknown bool             // all that but Fresh is, as it was an earlier daemon that spoke with it
 }
 
 // Take hands a kernel over, before anything else is asked of an agent that starts late.
@@ -26,6 +27,9 @@ type Handover struct {
 func (c *Client) Take(ctx context.Context, h Handover) error {
 	r := &wire.TakeRequest{
 		After: h.After, Pid: int32(h.PID), Fresh: h.Fresh, Runs: uint32(h.Runs), Heard: h.Heard, Begun: h.Begun, Unknown: h.Unknown,
+	}
+	for _, id := range h.Known {
+		r.Known = append(r.Known, string(id))
 	}
 	for i := range h.Frames {
 		r.Frames = append(r.Frames, wireFrame(&h.Frames[i]))

@@ -44,8 +44,9 @@ type direct struct {
 	inside  int  // in the sandbox; set before forked is closed
 	bound   bool // it has what its session has
 	runs    int
-	last    uint64 // number of the newest frame
-	left    bool   // to a later daemon
+	last    uint64           // number of the newest frame
+	known   []sandbox.ExecID // the newest that are over
+	left    bool             // to a later daemon
 
 	pipes [2]int            // reading ends of stdout and stderr; see tasks
 	tasks *cgroup.WorkTasks // nil, as pipes are not there, while nothing has run for a moment
@@ -342,7 +343,7 @@ func (x *box) handOver(ctx context.Context, begun bool) (*agent.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.backend.opts.ConnectTimeout)
 	defer cancel()
-	h := agent.Handover{After: d.last, Begun: begun, Frames: x.reading.handOver()}
+	h := agent.Handover{After: d.last, Begun: begun, Frames: x.reading.handOver(), Known: d.known}
 	if len(h.Frames) > 0 {
 		h.After = h.Frames[0].Seq - 1
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -74,14 +75,27 @@ func (x *box) tryDirect(ctx context.Context, e sandbox.Exec) ([]sandbox.Frame, a
 	defer d.mu.Unlock()
 	var a attempt
 	if !d.isOver() {
+		if slices.Contains(d.known, e.ID) {
+			return nil, a, nil, nil // it was started before
+		}
 		frames, err := x.runDirect(ctx, &e, &a)
 		if err == nil {
+			d.remember(e.ID)
 			x.reading.keep(frames)
 			return frames, a, nil, nil
 		}
 	}
 	client, err := x.handOver(ctx, a.sent)
 	return nil, a, client, err
+}
+
+// remember notes that an execution is over, so that it is not begun again.
+func (d *direct) remember(id sandbox.ExecID) {
+	const most = 8 // who starts one twice does so at once
+	if len(d.known) == most {
+		d.known = slices.Delete(d.known, 0, 1)
+	}
+	d.known = append(d.known, id)
 }
 
 // runDirect runs code in the kernel. An error means that an agent is needed, and that
@@ -103,6 +117,9 @@ func (x *box) runDirect(ctx context.Context, e *sandbox.Exec, a *attempt) ([]san
 	}
 	if err := d.open(x); err != nil {
 		return nil, err
+	}
+	if d.hasOutput() { // of nobody's, which is the agent's to tell
+		return nil, errUnforeseen
 	}
 	a.began, a.cpu = time.Now(), quick.ProcessorTime(d.pid)
 	limit = earlier(limit, a.began.Add(directQueue))

@@ -195,3 +195,18 @@ func StartZygoteOf(ctx context.Context, b *Backend, t sandbox.Template, interpre
 	}
 	return err
 }
+
+// HasAgent reports whether there is an agent in a sandbox.
+func HasAgent(x sandbox.Sandbox) bool { return x.(*box).direct.isOver() }
+
+// SendAndForget sends code to a kernel as a daemon does that ends at once.
+func SendAndForget(x sandbox.Sandbox, code string) error {
+	d := x.(*box).direct
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if err := errors.Join(d.greet(now.Add(time.Minute)), d.bind("", nil, now.Add(time.Minute))); err != nil {
+		return err
+	}
+	return d.send(&sandbox.Exec{Code: code}, &attempt{}, now.Add(time.Minute))
+}

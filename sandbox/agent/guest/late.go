@@ -25,17 +25,18 @@ func (g *Guest) take(r *wire.TakeRequest) {
 	}
 	g.late.once.Do(func() {
 		g.out.begin(r.GetAfter(), r.GetUnknown())
-		g.takeFrames(r.GetFrames())
+		g.takeFrames(r)
 		g.takeKernel(r)
 		go g.reapChildren() // it may have ended, and how it did is told once
 	})
 }
 
 // takeFrames keeps what the daemon has not put away, as what runs here.
-func (g *Guest) takeFrames(frames []*wire.Frame) {
+func (g *Guest) takeFrames(r *wire.TakeRequest) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, f := range frames {
+	g.known = r.GetKnown()
+	for _, f := range r.GetFrames() {
 		if f.GetExit() != nil {
 			g.executions[f.GetExec()] = &execution{id: f.GetExec(), out: g.out, ended: true}
 		}

@@ -551,6 +551,7 @@ type TakeRequest struct {
 	Begun         bool                   `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`     // a run of it goes on, with which Begin comes next
 	Unknown       bool                   `protobuf:"varint,7,opt,name=unknown,proto3" json:"unknown,omitempty"` // all that: it was an earlier daemon
 	Frames        []*Frame               `protobuf:"bytes,8,rep,name=frames,proto3" json:"frames,omitempty"`    // that the daemon made, and has not put away
+	Known         []string               `protobuf:"bytes,9,rep,name=known,proto3" json:"known,omitempty"`      // the newest executions that are over
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +638,13 @@ func (x *TakeRequest) GetUnknown() bool {
 func (x *TakeRequest) GetFrames() []*Frame {
 	if x != nil {
 		return x.Frames
+	}
+	return nil
+}
+
+func (x *TakeRequest) GetKnown() []string {
+	if x != nil {
+		return x.Known
 	}
 	return nil
 }
@@ -1915,7 +1923,7 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x05start\x12:\n" +
 	"\x04read\x18\x02 \x01(\v2&.sandwarden.agent.v1.ReadOutputRequestR\x04read\x12\x1b\n" +
 	"\tsettle_us\x18\x03 \x01(\rR\bsettleUs\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\x04R\x04from\"\xd9\x01\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\"\xef\x01\n" +
 	"\vTakeRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x14\n" +
@@ -1924,7 +1932,8 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x05heard\x18\x05 \x01(\fR\x05heard\x12\x14\n" +
 	"\x05begun\x18\x06 \x01(\bR\x05begun\x12\x18\n" +
 	"\aunknown\x18\a \x01(\bR\aunknown\x122\n" +
-	"\x06frames\x18\b \x03(\v2\x1a.sandwarden.agent.v1.FrameR\x06frames\"\v\n" +
+	"\x06frames\x18\b \x03(\v2\x1a.sandwarden.agent.v1.FrameR\x06frames\x12\x14\n" +
+	"\x05known\x18\t \x03(\tR\x05known\"\v\n" +
 	"\tTakeReply\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +
