@@ -218,8 +218,9 @@ func (x *box) limits(f sandbox.Flavor) cgroup.Limits {
 	return cgroup.Limits{MemoryBytes: int64(f.MemoryMB) << 20, Pids: f.Pids, CPUs: f.CPUs, UID: x.record.UID}
 }
 
-// launch starts the agent and waits until it serves. Where there is a zygote it
-// forks the kernel meanwhile, and one that waits for its session is there at the end.
+// launch starts what becomes the agent, and waits until it serves, or waits for being
+// needed. Where there is a zygote it forks the kernel meanwhile, and one that waits for
+// its session is there at the end.
 func (x *box) launch(ctx context.Context) error {
 	gifts, err := x.openGifts()
 	if err != nil {
@@ -231,19 +232,20 @@ func (x *box) launch(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = ready.Close() }()
-	if err := awaitWord(ctx, ready, boot.WallsWord); err != nil {
-		gifts.close()
+	kernel, err := x.forkBeside(ctx, gifts)
+	if err != nil {
 		return err
 	}
-	forked := x.forkBeside(ctx, gifts)
-	if x.direct != nil {
-		return nil
+	err = awaitWord(ctx, ready, boot.WallsWord)
+	kernel.tell(err == nil)
+	if err != nil || x.direct != nil {
+		return err
 	}
 	if err := awaitWord(ctx, ready, boot.ReadyWord); err != nil {
 		return err
 	}
 	if x.pooled {
-		<-forked
+		<-kernel.done
 	}
 	return nil
 }

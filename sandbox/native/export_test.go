@@ -96,14 +96,18 @@ func StopZygote(b *Backend, template string) {
 // ContinueZygote has one go on.
 func ContinueZygote(pid int) { _ = unix.Kill(pid, unix.SIGCONT) }
 
-// AwaitFork waits until a template's zygote is asked for a kernel.
+// AwaitFork waits until a template's zygote was asked for a kernel.
 func AwaitFork(ctx context.Context, b *Backend, template string) {
 	awaitFork(ctx, b.nurseries[template])
 }
 
 func awaitFork(ctx context.Context, n *nursery) {
-	for ctx.Err() == nil && n.mu.TryLock() {
-		n.mu.Unlock()
+	asked := func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.current != nil && n.current.forks > 0
+	}
+	for ctx.Err() == nil && !asked() {
 		rest(ctx, time.Millisecond)
 	}
 }
@@ -111,14 +115,15 @@ func awaitFork(ctx context.Context, n *nursery) {
 // AskAfterEnd ends a context when its request has been answered, and returns how the
 // next one fares.
 func AskAfterEnd(ctx context.Context, b *Backend, template string) error {
-	return b.nurseries[template].fork(ctx, func(ctx context.Context, z *zygote) error {
-		ended, cancel := context.WithCancel(ctx)
-		stop := heed(ended, z.conn)
-		cancel()
-		stop()
-		_, err := z.ask(ctx, []byte(`{}`), nil) // which it refuses
-		return err
-	})
+	n := b.nurseries[template]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ended, cancel := context.WithCancel(ctx)
+	stop := heed(ended, n.current.conn)
+	cancel()
+	stop()
+	_, err := n.current.ask(ctx, []byte(`{}`), nil) // which it refuses
+	return err
 }
 
 // PutLeavesWorn reports whether a nursery is to replace a zygote that has just come.
@@ -152,10 +157,12 @@ func EndNurseryInFork(ctx context.Context, b *Backend, t sandbox.Template) (left
 	defer func() { _ = unix.Close(self) }()
 	forked := make(chan error, 1)
 	go func() {
-		forked <- n.fork(ctx, func(ctx context.Context, z *zygote) error {
-			_, err := z.fork(ctx, 1, self, false, nil)
-			return err
+		there := make(chan struct{})
+		close(there)
+		_, err := n.fork(ctx, there, func(ctx context.Context, z *zygote) (*os.File, error) {
+			return z.fork(ctx, 1, self, os.Stdin, nil)
 		})
+		forked <- err
 	}()
 	awaitFork(ctx, n)
 	end()

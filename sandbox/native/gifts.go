@@ -93,48 +93,73 @@ func (g *gifts) zygote() []*os.File {
 	return slices.Concat(g.kernel.zygote, groups)
 }
 
+// A birth is a kernel that is being forked.
+type birth struct {
+	there chan struct{} // closed when its sandbox is there, or given up
+	done  chan struct{} // closed when the kernel is there, or will not be
+	enter *os.File      // tells the kernel
+}
+
 // forkBeside has the zygote fork the sandbox's kernel, where there is one, and closes
-// the daemon's copies of the gifts. It tells when that is done. The backend waits for
-// it in the end, and nobody else has to.
-func (x *box) forkBeside(ctx context.Context, g *gifts) (done <-chan struct{}) {
-	told := make(chan struct{})
+// the daemon's copies of the gifts. The backend waits for it in the end, and nobody else
+// has to. The caller tells when the sandbox is there, or given up.
+func (x *box) forkBeside(ctx context.Context, g *gifts) (*birth, error) {
+	b := &birth{there: make(chan struct{}), done: make(chan struct{})}
 	if g.kernel == nil {
 		g.close()
-		close(told)
-		return told
+		close(b.done)
+		return b, nil
 	}
-	ctx = context.WithoutCancel(ctx) // a fork has its limit
+	enter, tell, err := os.Pipe()
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	b.enter = tell
+	ctx = context.WithoutCancel(ctx) // a fork has its limits
 	if x.direct != nil {
-		x.direct.forked = told
+		x.direct.forked = b.done
 	}
 	x.backend.burials.Go(func() {
-		defer close(told)
+		defer close(b.done)
 		defer g.close()
-		x.forkKernel(ctx, g)
+		defer func() { _ = enter.Close() }()
+		x.forkKernel(ctx, g, b, enter)
 	})
-	return told
+	return b, nil
+}
+
+// tell has the kernel enter the sandbox, or end as there will be none.
+func (b *birth) tell(isThere bool) {
+	if b.enter != nil {
+		if isThere {
+			_, _ = b.enter.Write([]byte{1}) // one that has ended has no use for it
+		}
+		_ = b.enter.Close()
+	}
+	close(b.there)
 }
 
 // forkKernel has the zygote fork the sandbox's kernel. Where that fails, the end of
 // its files tells the agent, which starts an interpreter itself.
-func (x *box) forkKernel(ctx context.Context, g *gifts) {
+func (x *box) forkKernel(ctx context.Context, g *gifts, b *birth, enter *os.File) {
 	x.mu.Lock()
 	init, err := unix.FcntlInt(uintptr(x.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if x.process == nil {
 		err = errors.Join(err, unix.ESRCH)
 	}
 	x.mu.Unlock()
+	pid := 0
 	if err == nil {
-		err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, func(ctx context.Context, z *zygote) error {
-			inside, err := z.fork(ctx, x.record.UID, init, x.pooled, g.zygote())
-			if x.direct != nil {
-				x.direct.inside = inside
-			}
-			return err
+		pid, err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, b.there, func(ctx context.Context, z *zygote) (*os.File, error) {
+			return z.fork(ctx, x.record.UID, init, enter, g.zygote())
 		})
 	}
 	if init >= 0 {
 		_ = unix.Close(init)
+	}
+	if x.direct != nil {
+		x.direct.inside = pid
 	}
 	if err != nil && !x.isEnding() {
 		x.backend.opts.Logger.Warn("no kernel was forked", "sandbox", string(x.id), "err", err)

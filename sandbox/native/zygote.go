@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ type zygote struct {
 	gone    chan struct{} // closed when it has ended
 	words   *lastWords    // on its stderr
 	forks   int
+	pending sync.WaitGroup    // of kernels that are asked for, and neither there nor given up
 	missing map[string]string // modules that could not be loaded, with the reason
 }
 
@@ -149,38 +151,40 @@ type zygoteAnswer struct {
 	Error string `json:"error"`
 }
 
-// fork has the zygote fork a kernel as the user uid into the sandbox whose PID 1
-// is the descriptor init, with its ends of the kernel's files and the cgroups to
-// join, and returns its number there. One that waits for its session may run something
-// before. Errors that are errZygote mean that it is to end.
-func (z *zygote) fork(ctx context.Context, uid, init int, waits bool, files []*os.File) (pid int, err error) {
-	request, err := json.Marshal(map[string]any{"uid": uid, "gid": uid, "waits": waits})
+// fork asks the zygote for a kernel, as the user uid, in the sandbox whose PID 1 is the
+// descriptor init, with its ends of the kernel's files and the cgroups to join. It does
+// not enter the sandbox before there is something in the pipe there. What is returned is
+// for locked. Errors that are errZygote mean that the zygote is to end.
+func (z *zygote) fork(ctx context.Context, uid, init int, there *os.File, files []*os.File) (told *os.File, err error) {
+	request, err := json.Marshal(map[string]any{"uid": uid, "gid": uid})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	told, tell, err := os.Pipe()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer func() { _ = told.Close() }()
 	// Not the caller's: who gives up in the middle would cost all others the zygote.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), zygoteFork)
 	defer cancel()
-	fds := []int{init, int(tell.Fd())}
+	fds := []int{init, int(tell.Fd()), int(there.Fd())}
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
 	}
 	err = z.send(ctx, request, fds)
 	_ = tell.Close() // now its end is seen here
 	if err != nil {
-		return 0, err
+		return nil, errors.Join(err, told.Close())
 	}
 	z.forks++
-	return z.locked(ctx, told)
+	return told, nil
 }
 
-// locked waits until a kernel says that it is locked down, and which process it is.
+// locked waits until a kernel says that it is locked down, and returns its number in the
+// sandbox, which is there.
 func (z *zygote) locked(ctx context.Context, told *os.File) (pid int, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), zygoteFork)
+	defer cancel()
 	defer heed(ctx, told)()
 	words := make([]byte, 1024)
 	n, err := told.Read(words)
@@ -256,9 +260,10 @@ func heed(ctx context.Context, conn interface{ SetDeadline(t time.Time) error })
 	}
 }
 
-// end ends the zygote and waits for that. It has nothing to lose, so nobody waits
-// until it sees the end of its socket.
+// end ends the zygote, once the kernels are there that it was asked for, and waits for
+// that. It has nothing to lose, so nobody waits until it sees the end of its socket.
 func (z *zygote) end() {
+	z.pending.Wait()
 	_ = z.conn.Close()
 	z.kill()
 	<-z.gone

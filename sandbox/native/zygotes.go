@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type nursery struct {
 	tried  chan struct{} // closed when the first has started, or failed to
 
 	ends    sync.WaitGroup // of zygotes that were given up
-	mu      sync.Mutex     // held during a fork: a zygote does one thing at a time
+	mu      sync.Mutex     // held while one is asked for a kernel
 	current *zygote        // nil when there is none
 }
 
@@ -76,7 +77,7 @@ func (n *nursery) ready() bool {
 		return false
 	}
 	if !n.mu.TryLock() {
-		return true // it forks, and who asks does not wait for that
+		return true // it is asked for one, and who asks this does not wait for that
 	}
 	defer n.mu.Unlock()
 	return n.current != nil
@@ -93,24 +94,51 @@ func (n *nursery) await(ctx context.Context) {
 	}
 }
 
-// fork forks a kernel, or says why there is none. See [zygote.fork].
-func (n *nursery) fork(ctx context.Context, do func(context.Context, *zygote) error) error {
+// fork forks a kernel and returns its number in its sandbox, or says why there is none.
+// ask asks for it, see [zygote.fork]; there is closed when its sandbox is there, or given up.
+func (n *nursery) fork(ctx context.Context, there <-chan struct{}, ask func(context.Context, *zygote) (*os.File, error)) (pid int, err error) {
+	z, told, err := n.ask(ctx, ask)
+	if err == nil {
+		defer z.pending.Done()
+		defer func() { _ = told.Close() }()
+		<-there
+		pid, err = z.locked(ctx, told)
+	}
+	if errors.Is(err, errZygote) {
+		n.giveUp(z)
+	}
+	return pid, err
+}
+
+// ask asks the zygote of this moment, of which a kernel is pending when that is no error.
+func (n *nursery) ask(ctx context.Context, ask func(context.Context, *zygote) (*os.File, error)) (*zygote, *os.File, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	z := n.current
 	if z == nil {
-		return errNoZygote
+		return nil, nil, errNoZygote
 	}
-	err := do(ctx, z)
-	switch {
-	case errors.Is(err, errZygote):
+	told, err := ask(ctx, z)
+	if err != nil {
+		return z, nil, err
+	}
+	z.pending.Add(1)
+	if z.forks >= n.forks {
+		n.replace()
+	}
+	return z, told, nil
+}
+
+// giveUp ends a zygote that is of no use, and asks for another.
+func (n *nursery) giveUp(z *zygote) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	z.kill()
+	if n.current == z {
 		n.current = nil
 		n.ends.Go(z.end)
 		n.replace()
-	case z.forks >= n.forks:
-		n.replace()
 	}
-	return err
 }
 
 // replace asks for another zygote; the one there is works on until then.

@@ -6,10 +6,11 @@ kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
 [[path, rights], …], "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules]}. The answer is {"ready": …}.
 
-Each packet after it asks for one kernel: {"uid": n, "gid": n, "waits": bool}, with the
-descriptors of the sandbox's PID 1, of a pipe, of the kernel's control socket, stdout
-and stderr, and of the cgroups to join. The kernel writes "locked" and its number in the
-sandbox into the pipe once it is locked down; else a text says what failed, or the end of the pipe that it ended.
+Each packet after it asks for one kernel: {"uid": n, "gid": n}, with the descriptors of
+the sandbox's PID 1, of two pipes, of the kernel's control socket, stdout and stderr,
+and of the cgroups to join. What comes in the second pipe tells that the sandbox is
+there to be entered. The kernel writes "locked" and its number in the sandbox into the
+first once it is locked down; else a text says what failed, or the end of the pipe that it ended.
 At the end of the socket the zygote ends.
 
 No byte of a tenant's ever comes here, and between the entry into a sandbox and
@@ -172,7 +173,7 @@ class Zygote:
         # An ordinary user's pid namespace is that of the host, to which nobody gets back.
         self.returns = _libc.setns(self.own, _NEW_PID) == 0
         self.policy = None
-        self.waits = False  # of a kernel: its session comes later
+        self.settle = None  # what a kernel does before its sandbox is there
 
     def answer(self, message):
         self.socket.send(json.dumps(message).encode())
@@ -255,21 +256,23 @@ class Zygote:
             os._exit(1)
 
     def descend(self, data, files):
-        """Enter the sandbox, fork the kernel, and return in it, locked down.
+        """Fork the kernel, enter the sandbox, and return, locked down.
 
         From the setns on, code of a tenant may run around us.
         """
-        init, tell, control, out, err, *joins = files
+        init, tell, there, control, out, err, *joins = files
         try:
             request = json.loads(data)
             for group in joins:
                 os.pwrite(group, b"0", 0)
-            _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
             if _check(_fork(), "fork"):
                 os._exit(0)
             os.setsid()
+            self.settle()
+            if not os.read(there, 1):
+                os._exit(0)
+            _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
             self.policy.lock_down(request["uid"], request["gid"])
-            self.waits = request["waits"]
             os.chdir("/work")
             self.socket.detach()
             for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
@@ -315,11 +318,15 @@ def _main():
     driver = _load_driver()
     zygote = Zygote()
     zygote.begin(driver)
+    zygote.settle = lambda: _settle(driver)
     zygote.serve()
-    _renew()
-    if zygote.waits:
-        driver.kernel.rehearse(["1 + 1"])
     return driver
+
+
+def _settle(driver):
+    """Do in a kernel what takes time, while its sandbox is being made."""
+    _renew()
+    driver.kernel.rehearse(["1 + 1"])
 
 
 _own = sys.modules["__main__"]  # lives on when the user's module takes its place
