@@ -125,13 +125,9 @@ func (c *Client) Begin(ctx context.Context, x sandbox.Exec, after, from uint64, 
 	if err := c.canLimit(x); err != nil {
 		return nil, err
 	}
-	return c.begin(ctx, startOf(x), after, from, wait)
-}
-
-func (c *Client) begin(ctx context.Context, start *wire.StartRequest, after, from uint64, wait time.Duration) ([]sandbox.Frame, error) {
 	from = max(from, after)
 	r, err := c.call.Begin(ctx, &wire.BeginRequest{
-		Start: start, Read: readOf(after, wait), SettleUs: uint32(settle.Microseconds()), From: from,
+		Start: startOf(x), Read: readOf(after, wait), SettleUs: uint32(settle.Microseconds()), From: from,
 	})
 	if err != nil {
 		return nil, c.fault("start", err)

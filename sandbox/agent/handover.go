@@ -16,17 +16,28 @@ type Handover struct {
 	Known   []sandbox.ExecID // the newest executions that are over
 	PID     int              // of the kernel, as the sandbox numbers it; 0: there is none
 	Fresh   bool             // it has not been told yet what its session has
-	Runs    int              // that it was asked for
+	Runs    int              // that it was asked for; if there are some and no kernel, its state is lost
 	Heard   []byte           // what it has said since
-	Begun   bool             // a run goes on, and is told of next, by Resume
-	Unknown bool             // all that but Fresh is, as it was an earlier daemon that spoke with it
+	Run     *Begun           // the last of them, if it goes on
+	Unknown bool             // all that: it was an earlier daemon that spoke with the kernel
+}
+
+// A Begun is an execution that the daemon has sent to the kernel.
+type Begun struct {
+	Exec sandbox.Exec
+	Ago  time.Duration
+	CPU  time.Duration // processor time that the kernel had used before
 }
 
 // Take hands a kernel over, before anything else is asked of an agent that starts late.
 // Whatever comes a second time changes nothing.
 func (c *Client) Take(ctx context.Context, h Handover) error {
 	r := &wire.TakeRequest{
-		After: h.After, Pid: int32(h.PID), Fresh: h.Fresh, Runs: uint32(h.Runs), Heard: h.Heard, Begun: h.Begun, Unknown: h.Unknown,
+		After: h.After, Pid: int32(h.PID), Fresh: h.Fresh, Runs: uint32(h.Runs), Heard: h.Heard, Unknown: h.Unknown,
+	}
+	if b := h.Run; b != nil {
+		r.Run = startOf(b.Exec)
+		r.Run.Begun = &wire.Begun{Ago: int64(b.Ago), Cpu: int64(b.CPU)}
 	}
 	for _, id := range h.Known {
 		r.Known = append(r.Known, string(id))
@@ -48,17 +59,4 @@ func wireFrame(f *sandbox.Frame) *wire.Frame {
 		out.Exit = &wire.Exit{Result: f.Exit.Result, Dropped: f.Exit.Dropped, Duration: int64(f.Exit.Duration), Cpu: int64(f.Exit.CPU)}
 	}
 	return out
-}
-
-// A Begun is how an execution has begun that the daemon has sent to the kernel.
-type Begun struct {
-	Ago time.Duration
-	CPU time.Duration // processor time that the kernel had used before
-}
-
-// Resume is Begin for an execution that goes on in the kernel that was handed over.
-func (c *Client) Resume(ctx context.Context, x sandbox.Exec, begun Begun, after, from uint64, wait time.Duration) ([]sandbox.Frame, error) {
-	start := startOf(x)
-	start.Begun = &wire.Begun{Ago: int64(begun.Ago), Cpu: int64(begun.CPU)}
-	return c.begin(ctx, start, after, from, wait)
 }

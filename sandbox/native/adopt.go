@@ -99,7 +99,7 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 		}
 	}
 	if err == nil {
-		err = b.reach(ctx, x)
+		err = b.takeOver(ctx, x)
 	}
 	if err != nil {
 		x.hangUp()
@@ -116,8 +116,8 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 	return x, nil
 }
 
-// reach speaks with the agent of a sandbox that is to be adopted.
-func (b *Backend) reach(ctx context.Context, x *box) error {
+// takeOver speaks with the agent of a sandbox that is to be adopted.
+func (b *Backend) takeOver(ctx context.Context, x *box) error {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
 	if err := x.connect(ctx); err != nil || !x.record.Late {

@@ -466,6 +466,9 @@ func (x *box) neverStarted() {
 }
 
 func (x *box) release(ctx context.Context) error {
+	if err := x.direct.drop(ctx); err != nil {
+		return err
+	}
 	if x.cgroup != nil {
 		if err := x.cgroup.Clear(ctx); err != nil {
 			return err
@@ -477,7 +480,6 @@ func (x *box) release(ctx context.Context) error {
 	if err := x.backend.records.remove(x.record); err != nil {
 		return err
 	}
-	x.direct.drop()
 	x.stopCounting() // now that the cgroup is gone, nobody can begin again
 	x.backend.uids.give(x.record.UID)
 	x.backend.mu.Lock()

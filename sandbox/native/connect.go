@@ -45,9 +45,11 @@ func (x *box) connect(ctx context.Context) error {
 		return err
 	}
 	client := agent.NewClient(x.id, conn, x.disconnected)
+	if _, err := client.Hello(ctx); err != nil {
+		return errors.Join(err, client.Close())
+	}
 	x.client.Store(client)
-	_, err = client.Hello(ctx)
-	return err
+	return nil
 }
 
 // dial connects to the agent of a record: it checks who listens, and that both

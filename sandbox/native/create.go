@@ -17,6 +17,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
+	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 )
@@ -38,6 +39,7 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	}
 	defer done()
 	if x := b.takeReady(ctx, id, spec); x != nil {
+		x.startAnew(ctx)
 		return x, nil
 	}
 	leave, err := b.line(ctx)
@@ -49,7 +51,16 @@ func (b *Backend) Create(ctx context.Context, id sandbox.ID, spec sandbox.Spec) 
 	if err != nil {
 		return nil, err
 	}
+	x.startAnew(ctx)
 	return x, nil
+}
+
+// startAnew has an agent where the session's variables need an interpreter that starts with
+// them: who comes after this daemon could not tell.
+func (x *box) startAnew(ctx context.Context) {
+	if !x.direct.isOver() && kernel.ReadAtStart(x.spec.Template.Language, x.env) {
+		x.needAgent(ctx)
+	}
 }
 
 // line waits for a place among the sandboxes that are being made: more at once than
@@ -232,12 +243,12 @@ func (x *box) launch(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = ready.Close() }()
-	kernel, err := x.forkBeside(ctx, gifts)
+	birth, err := x.forkBeside(ctx, gifts)
 	if err != nil {
 		return err
 	}
 	err = awaitWord(ctx, ready, boot.WallsWord)
-	kernel.tell(err == nil)
+	birth.tell(err == nil)
 	if err != nil || x.direct != nil {
 		return err
 	}
@@ -245,7 +256,7 @@ func (x *box) launch(ctx context.Context) error {
 		return err
 	}
 	if x.pooled {
-		<-kernel.done
+		<-birth.done
 	}
 	return nil
 }

@@ -5,18 +5,14 @@ package native
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"os"
-	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandwarden/sandwarden/sandbox"
-	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
-	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
 	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/native/cgroup"
 )
@@ -34,22 +30,28 @@ type direct struct {
 	forked  <-chan struct{} // closed when the zygote has done what it can
 	over    chan struct{}   // closed when the agent has the kernel
 	outputs int             // descriptor of stdout in the sandbox's PID 1; that of stderr follows
+	turn    chan struct{}   // held by a run, and while the kernel is handed over; what follows is its
 
-	mu      sync.Mutex // held by a run, and while the kernel is handed over
 	control *os.File
 	file    *quick.File
 	heard   []byte // of the kernel, and not understood yet
+	pid     int    // on the host; 0 until it has said who it is
+	inside  int    // in the sandbox, set before forked is closed; 0: it was not forked, or nobody knows
 	ready   bool
-	pid     int  // on the host
-	inside  int  // in the sandbox; set before forked is closed
 	bound   bool // it has what its session has
+	broken  bool // it has heard half of something
+	left    bool // it is a later daemon's
 	runs    int
 	last    uint64           // number of the newest frame
 	known   []sandbox.ExecID // the newest that are over
-	left    bool             // to a later daemon
+	watch   *watch           // nil while nothing has run for a moment
+}
 
-	pipes [2]int            // reading ends of stdout and stderr; see tasks
-	tasks *cgroup.WorkTasks // nil, as pipes are not there, while nothing has run for a moment
+// A watch is what is looked at while a kernel runs something.
+type watch struct {
+	pipes [2]int // reading ends of stdout and stderr
+	room  int    // where files may be written
+	tasks *cgroup.TaskCount
 }
 
 // newDirect speaks over a copy of the agent's end of the control channel.
@@ -58,35 +60,20 @@ func newDirect(k *kernelEnds, outputs int) (*direct, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	d := &direct{over: make(chan struct{}), outputs: outputs, control: os.NewFile(uintptr(fd), "kernel")}
+	d := &direct{over: make(chan struct{}), turn: make(chan struct{}, 1), outputs: outputs, control: os.NewFile(uintptr(fd), "kernel")}
 	if d.file, err = quick.NewFile(d.control); err != nil {
 		return nil, errors.Join(err, d.control.Close())
 	}
 	return d, nil
 }
 
-// isOver reports whether there is an agent to ask. It may be nil: then there always was.
-func (d *direct) isOver() bool {
-	if d == nil {
-		return true
+// outputsAt is where PID 1 has stdout of the kernel.
+func (g *gifts) outputsAt() int {
+	at := boot.FirstFD + len(g.joins) + 1
+	if g.folder != nil {
+		at++
 	}
-	select {
-	case <-d.over:
-		return true
-	default:
-		return false
-	}
-}
-
-// await waits until the kernel is ready, and tells whether it is.
-func (d *direct) await(ctx context.Context) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	until, ok := ctx.Deadline()
-	if !ok {
-		until = time.Now().Add(directStart)
-	}
-	return d.greet(until) == nil
+	return at
 }
 
 // canBeLate tells whether sandboxes can do without an agent at first: the files of PID 1
@@ -102,6 +89,74 @@ func (b *Backend) canBeLate(x *box) bool {
 	return unix.Close(fd) == nil
 }
 
+// isOver reports whether there is an agent to ask. It may be nil: then there always was.
+func (d *direct) isOver() bool {
+	if d == nil {
+		return true
+	}
+	select {
+	case <-d.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// take waits for the turn, which leave gives back.
+func (d *direct) take(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *direct) leave() { <-d.turn }
+
+// open opens what is to be looked at while something runs.
+func (d *direct) open(x *box) (err error) {
+	if d.watch != nil {
+		return nil
+	}
+	w := &watch{pipes: [2]int{-1, -1}, room: -1}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	for i := range w.pipes {
+		if w.pipes[i], err = x.grab(d.outputs + i); err != nil {
+			return err
+		}
+	}
+	if w.room, err = x.openRoom(); err != nil {
+		return err
+	}
+	if w.tasks, err = x.cgroup.TaskCount(); err != nil {
+		return err
+	}
+	d.watch = w
+	return nil
+}
+
+func (w *watch) close() {
+	for _, fd := range []int{w.pipes[0], w.pipes[1], w.room} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	if w.tasks != nil {
+		_ = w.tasks.Close()
+	}
+}
+
+// isFull tells whether no more files, or no more of them, can be written.
+func (w *watch) isFull() bool {
+	st, err := quick.Statfs(uintptr(w.room))
+	return err != nil || st.Blocks > 0 && st.Bavail == 0 || st.Files > 0 && st.Ffree == 0
+}
+
 // grab returns a copy of a descriptor of PID 1.
 func (x *box) grab(fd int) (int, error) {
 	x.mu.Lock()
@@ -110,286 +165,70 @@ func (x *box) grab(fd int) (int, error) {
 		return -1, unix.ESRCH
 	}
 	ours, err := unix.PidfdGetfd(x.pidfd, fd, 0)
-	return ours, os.NewSyscallError("pidfd_getfd", err)
-}
-
-// greet waits until the kernel is ready, at most until a time. Its first words tell who it
-// is, before any code of its tenant has run.
-func (d *direct) greet(until time.Time) error {
-	if d.ready {
-		return nil
-	}
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-d.forked:
-	case <-timer.C:
-		return os.ErrDeadlineExceeded
-	}
-	if err := d.control.SetReadDeadline(until); err != nil {
-		return err
-	}
-	if d.pid == 0 {
-		from, said, err := readHello(d.control)
-		if err != nil {
-			return err
-		}
-		tenantFirst(from)
-		d.pid, d.heard = from, said
-	}
-	m, err := d.next(until)
 	if err != nil {
-		return err
+		return -1, os.NewSyscallError("pidfd_getfd", err)
 	}
-	if m.Ready == nil {
-		return errUnforeseen
-	}
-	d.understood()
-	d.ready = true
-	return nil
+	return ours, nil
 }
 
-// readHello reads what comes first on a socket, and the process that sent it.
-func readHello(f *os.File) (pid int, first []byte, err error) {
-	raw, err := f.SyscallConn()
+// openRoom opens the folder that [box.diskBytes] looks at.
+func (x *box) openRoom() (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.process == nil {
+		return -1, unix.ESRCH
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/%d/root/work", x.record.PID), unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, nil, err
+		return -1, os.NewSyscallError("open", err)
 	}
-	first = make([]byte, longestWord)
-	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	var n, oobn int
-	readErr := raw.Read(func(fd uintptr) bool {
-		n, oobn, _, _, err = unix.Recvmsg(int(fd), first, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
-	})
-	if err := errors.Join(readErr, err); err != nil {
-		return 0, nil, err
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil || n == 0 || len(messages) == 0 {
-		return 0, nil, io.EOF
-	}
-	from, err := unix.ParseUnixCredentials(&messages[0])
-	if err != nil || from.Pid <= 1 {
-		return 0, nil, io.EOF
-	}
-	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 0) })
-	return int(from.Pid), first[:n], nil
+	return fd, nil
 }
 
-// tenantFirst makes the kernel of the host's last resort choose the process before ours;
-// see the function of this name of the agent.
-func tenantFirst(pid int) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return // it has ended already
+// await waits until the kernel is ready, and tells whether it is.
+func (d *direct) await(ctx context.Context, x *box) bool {
+	if d.take(ctx) != nil {
+		return false
 	}
-	_, _ = unix.Write(fd, []byte("500"))
-	_ = unix.Close(fd)
+	defer d.leave()
+	defer d.shed()
+	return d.greet(ctx, x, time.Now().Add(directStart)) == nil
 }
 
-// longestWord is how much of a kernel's is read here, in bytes: a message that is longer
-// is for the agent.
-const longestWord = 4 << 10
-
-// errUnforeseen says that the agent has to see what the kernel has said.
-var errUnforeseen = errors.New("the kernel says more than the end of a run")
-
-// understood forgets what was heard.
-func (d *direct) understood() { d.heard = d.heard[:0] }
-
-// next waits for the next message, at most until a time. It stays heard until it is
-// understood.
-func (d *direct) next(until time.Time) (kernel.Message, error) {
-	if err := d.control.SetReadDeadline(until); err != nil {
-		return kernel.Message{}, err
-	}
-	for {
-		if body, rest, ok := kernel.Cut(d.heard); ok {
-			m, err := kernel.Decode(body)
-			if err == nil && len(rest) > 0 {
-				err = errUnforeseen
-			}
-			return m, err
-		}
-		if len(d.heard) >= longestWord {
-			return kernel.Message{}, errUnforeseen
-		}
-		if cap(d.heard) < longestWord {
-			d.heard = append(make([]byte, 0, longestWord), d.heard...)
-		}
-		n, err := d.read(d.heard[len(d.heard):longestWord])
-		d.heard = d.heard[:len(d.heard)+n]
-		if err != nil {
-			return kernel.Message{}, err
-		}
-	}
-}
-
-// read reads what has come, also at the end of the time to wait for it: on a host that is
-// busy we may come later than it.
-func (d *direct) read(p []byte) (n int, err error) {
-	n, err = d.file.Read(p)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, err
-	}
-	raw, failed := d.control.SyscallConn()
-	if failed != nil {
-		return 0, failed
-	}
-	if failed := raw.Control(func(fd uintptr) { n, _ = quick.Read(fd, p) }); failed != nil {
-		return 0, failed
-	}
-	if n > 0 {
-		return n, nil
-	}
-	return 0, err
-}
-
-// bind gives the kernel what its session has, once.
-func (d *direct) bind(dir string, env []string, until time.Time) error {
-	if d.bound {
-		return nil
-	}
-	if kernel.ReadAtStart(sandbox.Python, env) {
-		return errUnforeseen
-	}
-	if dir != "" || len(env) > 0 {
-		frame, err := kernel.EncodeBind(dir, env)
-		if err != nil {
-			return err
-		}
-		if err := d.control.SetWriteDeadline(until); err != nil {
-			return err
-		}
-		if _, err := d.file.Write(frame); err != nil {
-			return err
-		}
-		m, err := d.next(until)
-		if err != nil {
-			return err
-		}
-		if m.Done == nil || m.Done.ID != kernel.BindID || !m.Done.OK {
-			return errUnforeseen
-		}
-		d.understood()
-	}
-	d.bound = true
-	return nil
-}
-
-// rest gives back what a kernel holds while it runs something.
+// rest gives back what is held while something runs.
 func (d *direct) rest() {
-	if d == nil || !d.mu.TryLock() {
-		return
-	}
-	defer d.mu.Unlock()
-	d.shed()
-}
-
-// shed does so under the mutex.
-func (d *direct) shed() {
-	d.heard = nil
-	if d.tasks == nil {
-		return
-	}
-	for _, fd := range d.pipes {
-		_ = unix.Close(fd)
-	}
-	_ = d.tasks.Close()
-	d.tasks = nil
-}
-
-// drop gives back all, as the sandbox has ended.
-func (d *direct) drop() {
 	if d == nil {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shed()
-	_ = d.control.Close()
+	select {
+	case d.turn <- struct{}{}:
+		defer d.leave()
+		d.shed()
+	default: // something runs
+	}
 }
 
-// reach returns whom to ask for whatever is not code: the agent, which is started when it
-// was not needed until now.
-func (x *box) reach(ctx context.Context, op string) (*agent.Client, error) {
-	if x.direct.isOver() {
-		return x.client.Load(), nil
+// shed does so in a turn.
+func (d *direct) shed() {
+	if len(d.heard) == 0 {
+		d.heard = nil
 	}
-	x.direct.mu.Lock()
-	defer x.direct.mu.Unlock()
-	client, err := x.handOver(ctx, false)
-	if err != nil {
-		return nil, x.doubt(x.lostError(op, err))
+	if d.watch != nil {
+		d.watch.close()
+		d.watch = nil
 	}
-	return client, nil
 }
 
-// lostError says that the sandbox's agent could not be started, or why it is not there.
-func (x *box) lostError(op string, err error) error {
-	if dead := x.alive(op); dead != nil {
-		return dead
-	}
-	return &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.Stopped, Cause: sandbox.CauseAgentLost, Detail: "the sandbox's agent cannot be reached", Err: err}
-}
-
-// handOver starts the agent and gives it the kernel, if that was not done. It is called
-// with the mutex of direct held, and not given up with the caller. begun: a run goes on.
-func (x *box) handOver(ctx context.Context, begun bool) (*agent.Client, error) {
-	d := x.direct
-	if d.isOver() {
-		return x.client.Load(), nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.backend.opts.ConnectTimeout)
-	defer cancel()
-	h := agent.Handover{After: d.last, Begun: begun, Frames: x.reading.handOver(), Known: d.known}
-	if len(h.Frames) > 0 {
-		h.After = h.Frames[0].Seq - 1
-	}
-	if until, _ := ctx.Deadline(); d.greet(until) == nil {
-		h.PID, h.Fresh, h.Runs, h.Heard = d.inside, !d.bound, d.runs, d.heard
-	}
-	if err := x.connect(ctx); err != nil {
-		return nil, err
-	}
-	client := x.client.Load()
-	if err := client.Take(ctx, h); err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	d.shed()
-	_ = d.control.Close()
-	close(d.over)
-	x.reading.stir()
-	return client, nil
-}
-
-// letGo leaves a sandbox to a later daemon, with all that was not put away.
-func (x *box) letGo(ctx context.Context) error {
-	if x.direct.isOver() {
+// drop gives back all, as the sandbox has ended.
+func (d *direct) drop(ctx context.Context) error {
+	if d == nil {
 		return nil
 	}
-	x.direct.mu.Lock()
-	defer x.direct.mu.Unlock()
-	x.direct.left = true
-	if len(x.reading.handOver()) == 0 || x.isEnding() {
-		return nil
+	if err := d.take(ctx); err != nil {
+		return err
 	}
-	_, err := x.handOver(ctx, false)
-	return err
-}
-
-// leaveDirect has the agent take over, in the background.
-func (x *box) leaveDirect(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)                              // it has a limit of its own
-	x.backend.burials.Go(func() { _, _ = x.reach(ctx, "start") }) // who needs it next is told
-}
-
-// outputsAt is where the agent has stdout of the kernel that is given to it.
-func (g *gifts) outputsAt() int {
-	at := boot.FirstFD + len(g.joins) + 1
-	if g.folder != nil {
-		at++
-	}
-	return at
+	defer d.leave()
+	d.shed()
+	_ = d.control.Close() // a second time, too
+	return nil
 }

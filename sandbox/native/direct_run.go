@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,72 +22,63 @@ import (
 
 // Bounds on what runs without an agent.
 const (
-	directPeek   = 5 * time.Millisecond  // code that has printed by then goes on with one
-	directWait   = 25 * time.Millisecond // and code that takes longer
-	directQueue  = time.Second           // or longer than this, when it waits for a processor
-	directBusy   = 5 * time.Millisecond  // of processor time: with more it does not wait for one
-	directCode   = 64 << 10              // of code: less than a socket takes at once, in bytes
-	directOutput = 64 << 10              // in bytes, of one stream: what a pipe holds, unless the tenant has changed that
-	directCPU    = time.Second           // a lower limit of processor time is watched from the start
-	directStart  = 60 * time.Second      // for a kernel to be there, on a host that is very busy
-	directFrame  = 32 << 10              // of output, in bytes
+	directStart = 60 * time.Second      // for a kernel to be there, on a host that is very busy
+	directBind  = time.Second           // for it to take on what its session has
+	directPeek  = 5 * time.Millisecond  // code that has printed by then goes on with an agent
+	directWait  = 25 * time.Millisecond // and code that takes longer
+	directQueue = time.Second           // or longer than this, when it waits for a processor
+	directBusy  = 5 * time.Millisecond  // of processor time: with more it does not wait for one
+	directCPU   = time.Second           // a lower limit of processor time is watched from the start
+	longestCode = 64 << 10              // of a frame: less than a socket takes at once, in bytes
+	mostOutput  = 1 << 20               // of one stream, in bytes: what a tenant can have a pipe hold
 )
 
-// An attempt is how far code came that was run without an agent.
-type attempt struct {
-	sent  bool
-	began time.Time
-	cpu   time.Duration // that the kernel had used
-}
-
-// perform starts an execution and returns what comes of it for a while: without an agent,
-// if it can be done so.
-func (x *box) perform(ctx context.Context, e sandbox.Exec, acked, read uint64) (frames []sandbox.Frame, direct bool, err error) {
-	if x.direct.isOver() {
-		frames, err = x.client.Load().Begin(ctx, e, acked, read, beginWait)
-		return frames, false, err
-	}
-	if len(e.Argv) > 0 || e.Code == "" {
-		client, err := x.reach(ctx, "start")
-		if err != nil {
-			return nil, false, err
-		}
-		frames, err = client.Begin(ctx, e, acked, read, beginWait)
-		return frames, false, err
-	}
-	frames, a, client, err := x.tryDirect(ctx, e)
+// perform starts an execution and returns what comes of it for a while. ours: no agent had
+// a part in it.
+func (x *box) perform(ctx context.Context, e sandbox.Exec, acked, read uint64) (frames []sandbox.Frame, ours bool, err error) {
+	client := x.client.Load()
 	switch {
-	case err != nil:
-		return nil, false, x.lostError("start", err)
-	case client == nil:
-		return frames, true, nil
-	case a.sent:
-		frames, err = client.Resume(ctx, e, agent.Begun{Ago: time.Since(a.began), CPU: a.cpu}, acked, read, beginWait)
+	case x.direct.isOver():
+	case len(e.Argv) > 0 || e.Code == "":
+		client, err = x.reach(ctx, "start")
 	default:
-		frames, err = client.Begin(ctx, e, acked, read, beginWait)
+		frames, client, err = x.try(ctx, e)
 	}
+	if err != nil || client == nil {
+		return frames, true, err
+	}
+	frames, err = client.Begin(ctx, e, acked, read, beginWait)
 	return frames, false, err
 }
 
-// tryDirect runs code without an agent, or returns one that is to go on with it.
-func (x *box) tryDirect(ctx context.Context, e sandbox.Exec) ([]sandbox.Frame, attempt, *agent.Client, error) {
+// try runs code without an agent. Where that cannot be, it returns the agent: Begin then
+// begins the execution, or does nothing where it goes on already, and reads what comes of it.
+func (x *box) try(ctx context.Context, e sandbox.Exec) ([]sandbox.Frame, *agent.Client, error) {
 	d := x.direct
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var a attempt
+	if err := d.take(ctx); err != nil {
+		return nil, nil, &sandbox.Error{Op: "start", ID: string(x.id), Kind: sandbox.KindOf(err), Err: err}
+	}
+	defer d.leave()
+	var begun *agent.Begun
 	if !d.isOver() {
-		if slices.Contains(d.known, e.ID) {
-			return nil, a, nil, nil // it was started before
+		if slices.Contains(d.known, e.ID) { // it was started before
+			x.reading.over(e.ID)
+			return nil, nil, nil
 		}
-		frames, err := x.runDirect(ctx, &e, &a)
+		r := run{direct: d, box: x, exec: &e}
+		frames, err := r.do(ctx)
 		if err == nil {
 			d.remember(e.ID)
 			x.reading.keep(frames)
-			return frames, a, nil, nil
+			return frames, nil, nil
 		}
+		begun = r.handedOver()
 	}
-	client, err := x.handOver(ctx, a.sent)
-	return nil, a, client, err
+	client, err := x.handOver(ctx, begun)
+	if err != nil {
+		return nil, nil, x.lostError("start", err)
+	}
+	return nil, client, nil
 }
 
 // remember notes that an execution is over, so that it is not begun again.
@@ -98,62 +90,57 @@ func (d *direct) remember(id sandbox.ExecID) {
 	d.known = append(d.known, id)
 }
 
-// runDirect runs code in the kernel. An error means that an agent is needed, and that
-// nothing was told to anybody.
-func (x *box) runDirect(ctx context.Context, e *sandbox.Exec, a *attempt) ([]sandbox.Frame, error) {
-	d := x.direct
-	if d.left || e.Stdin || e.Background || e.CPU > 0 && e.CPU < directCPU {
+// A run is one of code, without an agent.
+type run struct {
+	*direct
+
+	box   *box
+	exec  *sandbox.Exec
+	sent  bool
+	began time.Time
+	cpu   time.Duration // that the kernel had used
+}
+
+// handedOver is what the agent is told of a run that goes on, or nil.
+func (r *run) handedOver() *agent.Begun {
+	if !r.sent {
+		return nil
+	}
+	return &agent.Begun{Exec: *r.exec, Ago: time.Since(r.began), CPU: r.cpu}
+}
+
+// do runs the code. An error means that an agent is needed, and that nothing was told to
+// anybody.
+func (r *run) do(ctx context.Context) ([]sandbox.Frame, error) {
+	e := r.exec
+	if r.left || r.broken || e.Stdin || e.Background || e.CPU > 0 && e.CPU < directCPU {
 		return nil, errUnforeseen
 	}
 	limit := time.Now().Add(directStart)
 	if e.Deadline > 0 {
 		limit = earlier(limit, time.Now().Add(e.Deadline-boottime()))
 	}
-	if err := d.greet(limit); err != nil {
+	if err := r.greet(ctx, r.box, limit); err != nil {
 		return nil, err
 	}
-	if err := d.bind(e.Dir, e.Env, earlier(limit, time.Now().Add(time.Second))); err != nil {
+	if err := r.bind(e.Dir, e.Env, earlier(limit, time.Now().Add(directBind))); err != nil {
 		return nil, err
 	}
-	if err := d.open(x); err != nil {
+	if err := r.open(r.box); err != nil {
 		return nil, err
 	}
-	if d.hasOutput() { // of nobody's, which is the agent's to tell
+	if r.watch.hasOutput() { // of nobody's, which is the agent's to tell
 		return nil, errUnforeseen
 	}
-	a.began, a.cpu = time.Now(), quick.ProcessorTime(d.pid)
-	limit = earlier(limit, a.began.Add(directQueue))
-	if err := d.send(e, a, limit); err != nil {
+	limit = earlier(limit, time.Now().Add(directQueue))
+	if err := r.send(limit); err != nil {
 		return nil, err
 	}
-	done, err := d.awaitDone(a, limit)
+	done, err := r.awaitDone(limit)
 	if err != nil {
 		return nil, err
 	}
-	frames, alone, err := d.frames(e, a, done)
-	if err == nil && !alone {
-		x.leaveDirect(ctx)
-	}
-	return frames, err
-}
-
-// send sends the code.
-func (d *direct) send(e *sandbox.Exec, a *attempt, until time.Time) error {
-	frame, err := kernel.EncodeRun(strconv.Itoa(d.runs+1), e.Code)
-	if err != nil {
-		return err
-	}
-	if len(frame) > directCode {
-		return errUnforeseen
-	}
-	if err := d.control.SetWriteDeadline(until); err != nil {
-		return err
-	}
-	n, err := d.file.Write(frame)
-	if a.sent = n > 0; a.sent {
-		d.runs++
-	}
-	return err
+	return r.finish(ctx, done)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -163,31 +150,44 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// awaitDone waits for the end of the run that goes on. It is an error when that does not
-// come soon, is more than a plain end, or output comes and it does not.
-func (d *direct) awaitDone(a *attempt, limit time.Time) (*kernel.Done, error) {
+// send sends the code.
+func (r *run) send(until time.Time) error {
+	frame, err := kernel.EncodeRun(strconv.Itoa(r.runs+1), r.exec.Code)
+	if err != nil {
+		return err
+	}
+	r.began, r.cpu = time.Now(), quick.ProcessorTime(r.pid)
+	if r.sent, err = r.say(frame, until); r.sent {
+		r.runs++
+	}
+	return err
+}
+
+// awaitDone waits for the end of the run. It is an error when that does not come soon, is
+// more than a plain end, or output comes and it does not.
+func (r *run) awaitDone(limit time.Time) (*kernel.Done, error) {
 	wait := directPeek
-	m, err := d.next(earlier(limit, a.began.Add(wait)))
-	for errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(limit) && d.mayEndSoon(a) {
+	m, err := r.next(earlier(limit, r.began.Add(wait)))
+	for errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(limit) && r.mayEndSoon() {
 		wait *= 2
-		m, err = d.next(earlier(limit, time.Now().Add(wait)))
+		m, err = r.next(earlier(limit, time.Now().Add(wait)))
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case m.Done == nil || m.Done.ID != strconv.Itoa(d.runs) || !m.Done.OK:
+	case m.Done == nil || m.Done.ID != strconv.Itoa(r.runs) || !m.Done.OK:
 		return nil, errUnforeseen
 	}
 	return m.Done, nil
 }
 
-// mayEndSoon tells whether the run that goes on is not to have an agent yet: where many
-// run, it may only have to wait for a processor, and agents would make it wait longer.
-func (d *direct) mayEndSoon(a *attempt) bool {
-	if quick.ProcessorTime(d.pid)-a.cpu < directBusy && isRunnable(d.pid) {
+// mayEndSoon tells whether the run is not to have an agent yet: where many run, it may only
+// have to wait for a processor, and agents would make it wait longer.
+func (r *run) mayEndSoon() bool {
+	if quick.ProcessorTime(r.pid)-r.cpu < directBusy && isRunnable(r.pid) {
 		return true
 	}
-	return time.Since(a.began) < directWait && !d.hasOutput()
+	return time.Since(r.began) < directWait && !r.watch.hasOutput()
 }
 
 // isRunnable tells whether a process runs, or would if it had a processor.
@@ -196,98 +196,76 @@ func isRunnable(pid int) bool {
 	if err != nil {
 		return false
 	}
-	_, after, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")) // the name before may hold anything
-	return ok && bytes.HasPrefix(after, []byte("R"))
+	return bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" R")) // the name before may hold anything
 }
 
-// open opens what is to be looked at while something runs.
-func (d *direct) open(x *box) error {
-	if d.tasks != nil {
-		return nil
-	}
-	for i := range d.pipes {
-		fd, err := x.grab(d.outputs + i)
-		if err != nil {
-			for _, fd := range d.pipes[:i] {
-				_ = unix.Close(fd)
-			}
-			return err
-		}
-		d.pipes[i] = fd
-	}
-	tasks, err := x.cgroup.WorkTasks()
-	if err != nil {
-		for _, fd := range d.pipes {
-			_ = unix.Close(fd)
-		}
-		return err
-	}
-	d.tasks = tasks
-	return nil
+// hasOutput tells whether there may be something to read. It never waits for a tenant that
+// writes, as a look at how much it is would.
+func (w *watch) hasOutput() bool {
+	readable, err := quick.Readable(uintptr(w.pipes[0]), uintptr(w.pipes[1]))
+	return readable || err != nil
 }
 
-func (d *direct) hasOutput() bool {
-	for _, fd := range d.pipes {
-		if n, err := quick.Waiting(uintptr(fd)); err != nil || n > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// streams are those of direct's pipes.
+// streams are those of a watch's pipes.
 var streams = [2]sandbox.Stream{sandbox.Stdout, sandbox.Stderr} //nolint:gochecknoglobals // a table
 
-// frames are the output of a run that is done, and its end. alone: nothing is left that
-// could print before the next. When it is an error, nothing of it is lost.
-func (d *direct) frames(e *sandbox.Exec, a *attempt, done *kernel.Done) (frames []sandbox.Frame, alone bool, err error) {
-	var sizes [2]int
-	for i, fd := range d.pipes {
-		if sizes[i], err = quick.Waiting(uintptr(fd)); err != nil || sizes[i] > directOutput {
-			return nil, false, errors.Join(errUnforeseen, err)
-		}
-	}
-	tasks, err := d.tasks.Read()
+// finish returns the output and the end of a run that is done. Where something is left that
+// could print before the next run, or a later run could be blamed for what this has left, an
+// agent is started.
+func (r *run) finish(ctx context.Context, done *kernel.Done) ([]sandbox.Frame, error) {
+	tasks, err := r.watch.tasks.Read()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	d.understood()
-	exit := &sandbox.Exit{Result: done.Result, CPU: max(quick.ProcessorTime(d.pid)-a.cpu, 0)}
-	left := e.OutputLimit
-	for i, size := range sizes {
-		data := readNow(d.pipes[i], size)
-		keep := min(int64(len(data)), max(left, 0))
-		left -= keep
-		exit.Dropped += int64(len(data)) - keep
-		for data = data[:keep]; len(data) > 0; {
-			n := min(len(data), directFrame)
-			frames = append(frames, d.frame(e.ID, sandbox.Frame{Stream: streams[i], Data: data[:n:n]}))
-			data = data[n:]
+	r.understood()
+	exit := &sandbox.Exit{Result: done.Result, CPU: max(quick.ProcessorTime(r.pid)-r.cpu, 0)}
+	frames := r.output(exit)
+	exit.Duration = time.Since(r.began)
+	if tasks > 1 || done.Tasks || r.watch.isFull() {
+		r.box.needAgent(ctx)
+	}
+	return append(frames, r.frame(sandbox.Frame{Exit: exit})), nil
+}
+
+// output reads what was printed, and counts in exit what is over the limit.
+func (r *run) output(exit *sandbox.Exit) (frames []sandbox.Frame) {
+	if !r.watch.hasOutput() {
+		return nil
+	}
+	buf := pieces.Get().(*piece) //nolint:errcheck,forcetypeassert // only we put
+	defer pieces.Put(buf)
+	left := max(r.exec.OutputLimit, 0)
+	for i, fd := range r.watch.pipes {
+		for read := 0; read < mostOutput; {
+			n, err := unix.Read(fd, buf[:]) // which may wait for the tenant, see [quick.Waiting]
+			if n <= 0 || err != nil {
+				break
+			}
+			read += n
+			keep := min(int64(n), left)
+			left -= keep
+			exit.Dropped += int64(n) - keep
+			if keep > 0 {
+				frames = append(frames, r.frame(sandbox.Frame{Stream: streams[i], Data: bytes.Clone(buf[:keep])}))
+			}
+			if n < len(buf) {
+				break // there is no more
+			}
 		}
 	}
-	exit.Duration = time.Since(a.began)
-	return append(frames, d.frame(e.ID, sandbox.Frame{Exit: exit})), tasks <= 1 && !done.Tasks, nil
+	return frames
 }
+
+// A piece is as much output as one frame carries. They are shared.
+type piece [32 << 10]byte
+
+var pieces = sync.Pool{New: func() any { return new(piece) }} //nolint:gochecknoglobals // a pool
 
 // frame numbers one.
-func (d *direct) frame(id sandbox.ExecID, f sandbox.Frame) sandbox.Frame {
-	d.last++
-	f.Seq, f.Exec = d.last, id
+func (r *run) frame(f sandbox.Frame) sandbox.Frame {
+	r.last++
+	f.Seq, f.Exec = r.last, r.exec.ID
 	return f
-}
-
-// readNow reads so much of a pipe that does not block, or what there is.
-func readNow(fd, size int) []byte {
-	data := make([]byte, size)
-	got := 0
-	for got < size {
-		n, err := quick.Read(uintptr(fd), data[got:])
-		if n <= 0 || err != nil {
-			break
-		}
-		got += n
-	}
-	return data[:got]
 }
 
 // boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.

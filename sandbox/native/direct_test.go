@@ -306,7 +306,7 @@ func TestDirect_KilledDaemon(t *testing.T) {
 			}
 			_, cursor, _ := frames(t, x, 0, "first")
 			if c.code != "" {
-				if err := native.SendAndForget(x, c.code); err != nil {
+				if err := native.SendAndForget(t.Context(), x, c.code); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -207,13 +207,16 @@ func StartZygoteOf(ctx context.Context, b *Backend, t sandbox.Template, interpre
 func HasAgent(x sandbox.Sandbox) bool { return x.(*box).direct.isOver() }
 
 // SendAndForget sends code to a kernel as a daemon does that ends at once.
-func SendAndForget(x sandbox.Sandbox, code string) error {
-	d := x.(*box).direct
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := time.Now()
-	if err := errors.Join(d.greet(now.Add(time.Minute)), d.bind("", nil, now.Add(time.Minute))); err != nil {
+func SendAndForget(ctx context.Context, x sandbox.Sandbox, code string) error {
+	b := x.(*box)
+	d := b.direct
+	if err := d.take(ctx); err != nil {
 		return err
 	}
-	return d.send(&sandbox.Exec{Code: code}, &attempt{}, now.Add(time.Minute))
+	defer d.leave()
+	until := time.Now().Add(time.Minute)
+	if err := errors.Join(d.greet(ctx, b, until), d.bind("", nil, until)); err != nil {
+		return err
+	}
+	return (&run{direct: d, box: b, exec: &sandbox.Exec{Code: code}}).send(until)
 }

@@ -127,8 +127,8 @@ func (x *box) inUse(why string) error {
 }
 
 // idle returns nil when nothing of the tenant's runs but an interpreter between
-// two runs. The agent is asked what runs, for it alone knows of an execution that
-// was begun a moment ago or by an earlier daemon.
+// two runs. The agent, if there is one, is asked what runs, for it alone knows of an
+// execution that was begun a moment ago or by an earlier daemon.
 func (x *box) idle(ctx context.Context) error {
 	known, err := x.executions(ctx)
 	if err != nil {

@@ -95,9 +95,10 @@ func (g *gifts) zygote() []*os.File {
 
 // A birth is a kernel that is being forked.
 type birth struct {
-	there chan struct{} // closed when its sandbox is there, or given up
-	done  chan struct{} // closed when the kernel is there, or will not be
-	enter *os.File      // tells the kernel
+	there   chan struct{} // closed when its sandbox is there, or given up
+	givenUp bool          // set before
+	done    chan struct{} // closed when the kernel is there, or will not be
+	enter   *os.File      // tells the kernel
 }
 
 // forkBeside has the zygote fork the sandbox's kernel, where there is one, and closes
@@ -131,6 +132,7 @@ func (x *box) forkBeside(ctx context.Context, g *gifts) (*birth, error) {
 
 // tell has the kernel enter the sandbox, or end as there will be none.
 func (b *birth) tell(isThere bool) {
+	b.givenUp = !isThere
 	if b.enter != nil {
 		if isThere {
 			_, _ = b.enter.Write([]byte{1}) // one that has ended has no use for it
@@ -161,7 +163,8 @@ func (x *box) forkKernel(ctx context.Context, g *gifts, b *birth, enter *os.File
 	if x.direct != nil {
 		x.direct.inside = pid
 	}
-	if err != nil && !x.isEnding() {
+	<-b.there
+	if err != nil && !b.givenUp && !x.isEnding() {
 		x.backend.opts.Logger.Warn("no kernel was forked", "sandbox", string(x.id), "err", err)
 	}
 }

@@ -323,7 +323,9 @@ func (b *Backend) Close(ctx context.Context) (err error) {
 func (b *Backend) close(ctx context.Context) error {
 	b.shutDoor()
 	err := b.closePool(ctx)
+	b.mu.Lock()
 	close(b.closing)
+	b.mu.Unlock()
 	err = errors.Join(err, b.settle(ctx))
 	if b.namer != nil {
 		b.namer.close()
@@ -399,13 +401,21 @@ func (b *Backend) settle(ctx context.Context) error {
 	b.mu.Lock()
 	left := slices.Collect(maps.Values(b.boxes))
 	b.mu.Unlock()
-	var errs []error
-	for _, x := range left {
-		if err := x.settled(ctx); err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		errs = append(errs, x.letGo(ctx))
+	return letGo(ctx, left)
+}
+
+// letGo leaves sandboxes to a later daemon, side by side, once nobody destroys them.
+func letGo(ctx context.Context, boxes []*box) error {
+	errs := make([]error, len(boxes))
+	var all sync.WaitGroup
+	for i, x := range boxes {
+		all.Go(func() {
+			if errs[i] = x.settled(ctx); errs[i] == nil {
+				errs[i] = x.letGo(ctx)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

@@ -87,7 +87,7 @@ func (x *box) rehearse(ctx context.Context) {
 		_, _ = client.Follow(ctx, 0, 0)
 		return
 	}
-	if !x.direct.await(ctx) {
+	if !x.direct.await(ctx, x) {
 		_, _ = x.reach(ctx, "create") // which starts an interpreter
 	}
 }

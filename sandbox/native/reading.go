@@ -18,7 +18,7 @@ import (
 // signal it waits as long.
 const beginWait = 50 * time.Millisecond
 
-// A reading is how far the frames of an agent were read, and by whom. It has a
+// A reading is how far the frames of a sandbox were read, and by whom. It has a
 // mutex of its own.
 type reading struct {
 	mu       sync.Mutex
@@ -93,8 +93,8 @@ func (r *reading) keep(frames []sandbox.Frame) {
 	r.early, r.ours = frames, true
 }
 
-// handOver returns the frames that no agent has had until now.
-func (r *reading) handOver() []sandbox.Frame {
+// unacknowledged returns the frames that are kept, and that nobody may have put away.
+func (r *reading) unacknowledged() []sandbox.Frame {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ours {
@@ -122,7 +122,8 @@ func (r *reading) wake() {
 	}
 }
 
-// executions are those whose end was not read, while there is no agent to ask.
+// executions are those whose end was not read, while there is no agent to ask. Without one
+// there is no more than one that runs, by a start that has not returned.
 func (r *reading) executions() []sandbox.ExecState {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -148,22 +148,22 @@ func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if k, err = g.takeIn(files, pid, first); err != nil {
+	if k, err = g.takeIn(files, pid, g.groups.named(g.config.Group), first); err != nil {
 		return nil, err
 	}
 	k.listen()
 	return k, k.awaitReady()
 }
 
-// takeIn makes an interpreter of a kernel that others made, our child, of which some
-// words have been heard. What it prints is read once somebody listens.
-func (g *Guest) takeIn(files []*os.File, pid int, heard []byte) (*interpreter, error) {
+// takeIn makes an interpreter of a kernel that others made, our child, in a group which may
+// be nil, of which some words have been heard. What it prints is read once somebody listens.
+func (g *Guest) takeIn(files []*os.File, pid int, group *group, heard []byte) (*interpreter, error) {
 	k, err := g.newInterpreter(files[0], heard...)
 	if err != nil {
 		return nil, err
 	}
 	k.pid, k.marked = pid, true
-	if k.group = g.groups.named(g.config.Group); k.group == nil {
+	if k.group = group; k.group == nil {
 		k.group = g.groups.make()
 		if err := k.group.admit(pid); err != nil {
 			k.kill()

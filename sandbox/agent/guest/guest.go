@@ -169,11 +169,17 @@ func (g *Guest) runCode(x *execution, r *wire.StartRequest) {
 
 func (g *Guest) execute(x *execution, r *wire.StartRequest) *wire.Exit {
 	k := g.interpreter
-	lostBefore := k != nil && r.GetBegun() == nil && !k.goesOn(r)
-	if lostBefore {
+	begun := r.GetBegun() != nil
+	lostBefore := g.late.lost || k != nil && !begun && !k.goesOn(r)
+	g.late.lost = false
+	if begun && k == nil {
+		return &wire.Exit{Code: 1, Cause: string(sandbox.CauseCrashed), Evidence: "the interpreter was lost", StateLost: true}
+	}
+	if lostBefore && k != nil {
 		k.close()
 		k = nil
-	} else if k == nil {
+	}
+	if k == nil {
 		k = g.takeEarly(r)
 		g.interpreter = k
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -16,9 +18,10 @@ import (
 type late struct {
 	once  sync.Once
 	files []*os.File // our ends of the kernel's
+	lost  bool       // there was a kernel, and it is gone; until the next run tells that
 }
 
-// take takes over the kernel from the daemon, once.
+// take takes over the kernel from the daemon, once, and the run that goes on in it.
 func (g *Guest) take(r *wire.TakeRequest) {
 	if !g.config.Late {
 		return
@@ -26,8 +29,24 @@ func (g *Guest) take(r *wire.TakeRequest) {
 	g.late.once.Do(func() {
 		g.out.begin(r.GetAfter(), r.GetUnknown())
 		g.takeFrames(r)
-		g.takeKernel(r)
-		go g.reapChildren() // it may have ended, and how it did is told once
+		k := g.takeKernel(r)
+		go g.reapChildren() // the kernel may have ended, and how it did is told once
+		switch {
+		case k == nil:
+			g.late.lost = r.GetUnknown() || r.GetRuns() > 0
+			g.startEarly(nil)
+		case r.GetFresh():
+			g.early = &early{settled: make(chan struct{}), interpreter: k}
+			close(g.early.settled)
+		default:
+			g.interpreter = k
+		}
+		if r.GetRun() != nil {
+			_ = g.start(r.GetRun()) // nothing else runs
+		} else if k != nil { // whatever it prints from now on is for no run
+			k.between.fill(betweenLimit)
+			k.listen()
+		}
 	})
 }
 
@@ -44,39 +63,32 @@ func (g *Guest) takeFrames(r *wire.TakeRequest) {
 	}
 }
 
-// takeKernel takes in the kernel, if there is one. Else the end of our files tells it
-// that nobody needs it.
-func (g *Guest) takeKernel(r *wire.TakeRequest) {
+// takeKernel takes in the kernel, or returns nil when there is none. Then the end of our
+// files tells it that nobody needs it.
+func (g *Guest) takeKernel(r *wire.TakeRequest) *interpreter {
+	group := g.groups.named(g.config.Group)
 	pid := int(r.GetPid())
 	if r.GetUnknown() {
-		pid = g.groups.named(g.config.Group).first()
+		pid = group.leader()
 	}
 	var k *interpreter
 	if pid > 1 && len(g.late.files) > 0 {
-		k, _ = g.takeIn(g.late.files, pid, r.GetHeard()) // without it, the next run starts one
+		k, _ = g.takeIn(g.late.files, pid, group, r.GetHeard()) // without it, the next run starts one
 	}
 	if k == nil {
 		for _, f := range g.late.files {
 			_ = f.Close()
 		}
-		g.startEarly(nil)
-		return
+		return nil
 	}
+	k.group.before = 0 // all that was refused was refused to it
 	k.runs, k.unsure = int(r.GetRuns()), r.GetUnknown()
-	if !r.GetBegun() { // else what it prints is for the run that is told of next
-		k.between.fill(betweenLimit)
-		k.listen()
-	}
-	if !r.GetFresh() {
-		g.interpreter = k
-		return
-	}
-	g.early = &early{settled: make(chan struct{}), interpreter: k}
-	close(g.early.settled)
+	return k
 }
 
-// first is the process that was in the group first.
-func (x *group) first() int {
+// leader is the process that was in the group first, if it lives and leads its process
+// group, as each child of ours does; else 0.
+func (x *group) leader() int {
 	if x == nil {
 		return 0
 	}
@@ -84,7 +96,11 @@ func (x *group) first() int {
 	if len(pids) == 0 {
 		return 0
 	}
-	return slices.Min(pids) // a sandbox does not come to an end of numbers
+	first := slices.Min(pids) // a sandbox does not come to an end of numbers
+	if leads, err := unix.Getpgid(first); err != nil || leads != first {
+		return 0
+	}
+	return first
 }
 
 // sureLimit is how long a kernel may take to answer whose daemon is gone. No run that

@@ -69,7 +69,9 @@ func inherited(c boot.Config) (joins []*os.File, folder *os.File, forked []*os.F
 	for f := uintptr(boot.SocketFD); f < fd; f++ {
 		unix.CloseOnExec(int(f)) // no child gets them, but for SelfFD's path
 	}
-	_ = unix.Close(boot.AliveFD) // where it is: from now on the end of a connection tells of the daemon's
+	if c.Late {
+		_ = unix.Close(boot.AliveFD) // from now on the end of a connection tells of the daemon's
+	}
 	return joins, folder, forked
 }
 

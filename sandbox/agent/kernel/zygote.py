@@ -268,13 +268,13 @@ class Zygote:
             if _check(_fork(), "fork"):
                 os._exit(0)
             os.setsid()
+            os.close(self.socket.detach())  # so that the end of the zygote is seen
             self.settle()
             if not os.read(there, 1):
                 os._exit(0)
             _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
             self.policy.lock_down(request["uid"], request["gid"])
             os.chdir("/work")
-            self.socket.detach()
             for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
                 os.dup2(source, target)
             os.write(tell, _LOCKED % os.getpid())

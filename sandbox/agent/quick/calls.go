@@ -64,11 +64,21 @@ func ProcessorTime(pid int) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Waiting is how many bytes a pipe holds.
+// Waiting is how many bytes a pipe holds. A read and this do wait, if only for a moment,
+// for who writes into the pipe just then from memory that has to be fetched.
 func Waiting(fd uintptr) (int, error) {
 	var n int32
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, fd, unix.TIOCINQ, uintptr(unsafe.Pointer(&n))) //nolint:gosec // see above
 	return result(uintptr(n), errno)
+}
+
+// Readable tells whether one of two descriptors has something to be read, or has ended.
+func Readable(a, b uintptr) (bool, error) {
+	fds := [2]unix.PollFd{{Fd: int32(a), Events: unix.POLLIN}, {Fd: int32(b), Events: unix.POLLIN}}
+	var now unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&now)), 0, 0, 0) //nolint:gosec // see above
+	_, err := result(n, errno)
+	return n > 0 && err == nil, err
 }
 
 // Statfs describes the file system of an open file.

@@ -143,9 +143,7 @@ const Path = "/usr/bin:/usr/sbin:/bin:/sbin"
 // of a folder outside, would be a way out.
 func closeOthers(c boot.Config) error {
 	unix.CloseOnExec(boot.PauseFD)
-	if c.Late {
-		unix.CloseOnExec(boot.ReadyFD)
-	} else {
+	if !c.Late {
 		unix.CloseOnExec(boot.AliveFD)
 	}
 	return unix.CloseRange(uint(boot.FirstFD+passed(c)), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)

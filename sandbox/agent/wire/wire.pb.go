@@ -266,7 +266,7 @@ type StartRequest struct {
 	OutputLimit   int64                  `protobuf:"varint,9,opt,name=output_limit,json=outputLimit,proto3" json:"output_limit,omitempty"` // bytes
 	RequestId     string                 `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // of the request that it is for; since version 2
 	CpuLimit      int64                  `protobuf:"varint,11,opt,name=cpu_limit,json=cpuLimit,proto3" json:"cpu_limit,omitempty"`         // nanoseconds of processor time; 0 is no limit; since version 3
-	Begun         *Begun                 `protobuf:"bytes,12,opt,name=begun,proto3" json:"begun,omitempty"`                                // the daemon has sent it to the kernel; since version 5
+	Begun         *Begun                 `protobuf:"bytes,12,opt,name=begun,proto3" json:"begun,omitempty"`                                // of a TakeRequest: how far it is; since version 5
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,9 +546,9 @@ type TakeRequest struct {
 	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`     // the last frame before those that follow, and those that the agent makes
 	Pid           int32                  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`         // of the kernel, as its sandbox numbers it; 0: there is none
 	Fresh         bool                   `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`     // it has not been told yet what its session has
-	Runs          uint32                 `protobuf:"varint,4,opt,name=runs,proto3" json:"runs,omitempty"`       // that it was asked for
+	Runs          uint32                 `protobuf:"varint,4,opt,name=runs,proto3" json:"runs,omitempty"`       // that it was asked for; if there are some and no kernel, its state is lost
 	Heard         []byte                 `protobuf:"bytes,5,opt,name=heard,proto3" json:"heard,omitempty"`      // what it has said since
-	Begun         bool                   `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`     // a run of it goes on, with which Begin comes next
+	Run           *StartRequest          `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`          // the last of them, which goes on
 	Unknown       bool                   `protobuf:"varint,7,opt,name=unknown,proto3" json:"unknown,omitempty"` // all that: it was an earlier daemon
 	Frames        []*Frame               `protobuf:"bytes,8,rep,name=frames,proto3" json:"frames,omitempty"`    // that the daemon made, and has not put away
 	Known         []string               `protobuf:"bytes,9,rep,name=known,proto3" json:"known,omitempty"`      // the newest executions that are over
@@ -621,11 +621,11 @@ func (x *TakeRequest) GetHeard() []byte {
 	return nil
 }
 
-func (x *TakeRequest) GetBegun() bool {
+func (x *TakeRequest) GetRun() *StartRequest {
 	if x != nil {
-		return x.Begun
+		return x.Run
 	}
-	return false
+	return nil
 }
 
 func (x *TakeRequest) GetUnknown() bool {
@@ -1923,14 +1923,14 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x05start\x12:\n" +
 	"\x04read\x18\x02 \x01(\v2&.sandwarden.agent.v1.ReadOutputRequestR\x04read\x12\x1b\n" +
 	"\tsettle_us\x18\x03 \x01(\rR\bsettleUs\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\x04R\x04from\"\xef\x01\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\"\x8e\x02\n" +
 	"\vTakeRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05fresh\x18\x03 \x01(\bR\x05fresh\x12\x12\n" +
 	"\x04runs\x18\x04 \x01(\rR\x04runs\x12\x14\n" +
-	"\x05heard\x18\x05 \x01(\fR\x05heard\x12\x14\n" +
-	"\x05begun\x18\x06 \x01(\bR\x05begun\x12\x18\n" +
+	"\x05heard\x18\x05 \x01(\fR\x05heard\x123\n" +
+	"\x03run\x18\x06 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x03run\x12\x18\n" +
 	"\aunknown\x18\a \x01(\bR\aunknown\x122\n" +
 	"\x06frames\x18\b \x03(\v2\x1a.sandwarden.agent.v1.FrameR\x06frames\x12\x14\n" +
 	"\x05known\x18\t \x03(\tR\x05known\"\v\n" +
@@ -2118,44 +2118,45 @@ var file_sandbox_agent_wire_wire_proto_depIdxs = []int32{
 	5,  // 0: sandwarden.agent.v1.StartRequest.begun:type_name -> sandwarden.agent.v1.Begun
 	4,  // 1: sandwarden.agent.v1.BeginRequest.start:type_name -> sandwarden.agent.v1.StartRequest
 	10, // 2: sandwarden.agent.v1.BeginRequest.read:type_name -> sandwarden.agent.v1.ReadOutputRequest
-	12, // 3: sandwarden.agent.v1.TakeRequest.frames:type_name -> sandwarden.agent.v1.Frame
-	12, // 4: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
-	0,  // 5: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
-	13, // 6: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
-	20, // 7: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
-	29, // 8: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	29, // 9: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	29, // 10: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
-	1,  // 11: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
-	2,  // 12: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
-	4,  // 13: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
-	7,  // 14: sandwarden.agent.v1.Agent.Begin:input_type -> sandwarden.agent.v1.BeginRequest
-	10, // 15: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
-	14, // 16: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
-	16, // 17: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
-	18, // 18: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
-	21, // 19: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
-	23, // 20: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
-	25, // 21: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
-	27, // 22: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
-	8,  // 23: sandwarden.agent.v1.Agent.Take:input_type -> sandwarden.agent.v1.TakeRequest
-	3,  // 24: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
-	6,  // 25: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
-	11, // 26: sandwarden.agent.v1.Agent.Begin:output_type -> sandwarden.agent.v1.ReadOutputReply
-	11, // 27: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
-	15, // 28: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
-	17, // 29: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
-	19, // 30: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
-	22, // 31: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
-	24, // 32: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
-	26, // 33: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
-	28, // 34: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
-	9,  // 35: sandwarden.agent.v1.Agent.Take:output_type -> sandwarden.agent.v1.TakeReply
-	24, // [24:36] is the sub-list for method output_type
-	12, // [12:24] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 3: sandwarden.agent.v1.TakeRequest.run:type_name -> sandwarden.agent.v1.StartRequest
+	12, // 4: sandwarden.agent.v1.TakeRequest.frames:type_name -> sandwarden.agent.v1.Frame
+	12, // 5: sandwarden.agent.v1.ReadOutputReply.frames:type_name -> sandwarden.agent.v1.Frame
+	0,  // 6: sandwarden.agent.v1.Frame.stream:type_name -> sandwarden.agent.v1.Stream
+	13, // 7: sandwarden.agent.v1.Frame.exit:type_name -> sandwarden.agent.v1.Exit
+	20, // 8: sandwarden.agent.v1.ExecutionsReply.executions:type_name -> sandwarden.agent.v1.ExecState
+	29, // 9: sandwarden.agent.v1.OpenTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	29, // 10: sandwarden.agent.v1.ReadTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	29, // 11: sandwarden.agent.v1.WriteTransferReply.fault:type_name -> sandwarden.agent.v1.Fault
+	1,  // 12: sandwarden.agent.v1.Fault.code:type_name -> sandwarden.agent.v1.FaultCode
+	2,  // 13: sandwarden.agent.v1.Agent.Hello:input_type -> sandwarden.agent.v1.HelloRequest
+	4,  // 14: sandwarden.agent.v1.Agent.Start:input_type -> sandwarden.agent.v1.StartRequest
+	7,  // 15: sandwarden.agent.v1.Agent.Begin:input_type -> sandwarden.agent.v1.BeginRequest
+	10, // 16: sandwarden.agent.v1.Agent.ReadOutput:input_type -> sandwarden.agent.v1.ReadOutputRequest
+	14, // 17: sandwarden.agent.v1.Agent.Signal:input_type -> sandwarden.agent.v1.SignalRequest
+	16, // 18: sandwarden.agent.v1.Agent.WriteStdin:input_type -> sandwarden.agent.v1.WriteStdinRequest
+	18, // 19: sandwarden.agent.v1.Agent.Executions:input_type -> sandwarden.agent.v1.ExecutionsRequest
+	21, // 20: sandwarden.agent.v1.Agent.OpenTransfer:input_type -> sandwarden.agent.v1.OpenTransferRequest
+	23, // 21: sandwarden.agent.v1.Agent.ReadTransfer:input_type -> sandwarden.agent.v1.ReadTransferRequest
+	25, // 22: sandwarden.agent.v1.Agent.WriteTransfer:input_type -> sandwarden.agent.v1.WriteTransferRequest
+	27, // 23: sandwarden.agent.v1.Agent.CloseTransfer:input_type -> sandwarden.agent.v1.CloseTransferRequest
+	8,  // 24: sandwarden.agent.v1.Agent.Take:input_type -> sandwarden.agent.v1.TakeRequest
+	3,  // 25: sandwarden.agent.v1.Agent.Hello:output_type -> sandwarden.agent.v1.HelloReply
+	6,  // 26: sandwarden.agent.v1.Agent.Start:output_type -> sandwarden.agent.v1.StartReply
+	11, // 27: sandwarden.agent.v1.Agent.Begin:output_type -> sandwarden.agent.v1.ReadOutputReply
+	11, // 28: sandwarden.agent.v1.Agent.ReadOutput:output_type -> sandwarden.agent.v1.ReadOutputReply
+	15, // 29: sandwarden.agent.v1.Agent.Signal:output_type -> sandwarden.agent.v1.SignalReply
+	17, // 30: sandwarden.agent.v1.Agent.WriteStdin:output_type -> sandwarden.agent.v1.WriteStdinReply
+	19, // 31: sandwarden.agent.v1.Agent.Executions:output_type -> sandwarden.agent.v1.ExecutionsReply
+	22, // 32: sandwarden.agent.v1.Agent.OpenTransfer:output_type -> sandwarden.agent.v1.OpenTransferReply
+	24, // 33: sandwarden.agent.v1.Agent.ReadTransfer:output_type -> sandwarden.agent.v1.ReadTransferReply
+	26, // 34: sandwarden.agent.v1.Agent.WriteTransfer:output_type -> sandwarden.agent.v1.WriteTransferReply
+	28, // 35: sandwarden.agent.v1.Agent.CloseTransfer:output_type -> sandwarden.agent.v1.CloseTransferReply
+	9,  // 36: sandwarden.agent.v1.Agent.Take:output_type -> sandwarden.agent.v1.TakeReply
+	25, // [25:37] is the sub-list for method output_type
+	13, // [13:25] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_sandbox_agent_wire_wire_proto_init() }

@@ -10,15 +10,15 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 )
 
-// WorkTasks is how many tasks there are in work, for who asks often: it holds one file
-// open.
-type WorkTasks struct{ file *os.File }
+// A TaskCount is how many tasks there are in the work of a session, for who asks often:
+// it holds one file open.
+type TaskCount struct{ file *os.File }
 
 // CountsTasks tells whether the tasks of a session can be counted.
 func (h *Host) CountsTasks() bool { return h.pids != nil }
 
-// WorkTasks opens the count. The caller closes it. Kind Unsupported: nobody counts.
-func (s *Session) WorkTasks() (*WorkTasks, error) {
+// TaskCount opens the count. The caller closes it. Kind Unsupported: nobody counts.
+func (s *Session) TaskCount() (*TaskCount, error) {
 	t := s.host.pids
 	if t == nil {
 		return nil, &sandbox.Error{Op: "cgroup", ID: s.name, Kind: sandbox.Unsupported, Detail: "tasks are not counted here"}
@@ -27,13 +27,13 @@ func (s *Session) WorkTasks() (*WorkTasks, error) {
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	return &WorkTasks{file}, nil
+	return &TaskCount{file}, nil
 }
 
-// Read returns the count, of those that nobody has waited for too.
-func (w *WorkTasks) Read() (int64, error) {
+// Read returns the count, in which those are that have ended and nobody has waited for.
+func (c *TaskCount) Read() (int64, error) {
 	var text [32]byte
-	n, err := quick.ReadStart(w.file.Fd(), text[:])
+	n, err := quick.ReadStart(c.file.Fd(), text[:])
 	if err != nil {
 		return 0, err
 	}
@@ -41,4 +41,4 @@ func (w *WorkTasks) Read() (int64, error) {
 }
 
 // Close gives the file back.
-func (w *WorkTasks) Close() error { return w.file.Close() }
+func (c *TaskCount) Close() error { return c.file.Close() }
