@@ -76,7 +76,7 @@ func (l *load) await(ctx context.Context, began time.Time, i int) (due time.Time
 		}
 		due = began.Add(l.due[i])
 		if rest := time.Until(due); rest > 0 {
-			err = patient(ctx, rest)
+			err = punctual(ctx, due)
 		}
 		return due, true, err
 	}

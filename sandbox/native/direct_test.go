@@ -76,8 +76,15 @@ func TestDirect_StartedOnce(t *testing.T) {
 		if err := x.Start(t.Context(), once); err != nil {
 			t.Fatal(err)
 		}
+		if frames, err := x.Follow(t.Context(), x.After, time.Millisecond); err != nil {
+			t.Fatal(err)
+		} else if len(frames) > 0 {
+			x.After = frames[len(frames)-1].Seq
+		}
 	}
-	x.Await(t, "once")
+	if states, err := x.Executions(t.Context()); err != nil || len(states) > 0 || native.HasAgent(x.Sandbox) {
+		t.Errorf("it goes on: %v, %v", states, err)
+	}
 	x.Shell(t, "true") // from here on it is the agent who knows
 	if err := x.Start(t.Context(), once); err != nil {
 		t.Fatal(err)
@@ -232,6 +239,18 @@ func TestDirect_KernelLies(t *testing.T) {
 	}
 }
 
+// What a run has left is not what a later one fails of.
+func TestDirect_FullDisk(t *testing.T) {
+	x := sandboxtest.NewBox(t, late(t), python("full"))
+	o := x.Code(t, "try:\n    with open('/work/all', 'wb') as f:\n        for _ in range(600): f.write(bytes(1 << 20))\nexcept OSError: print('full')")
+	if string(o.Stdout) != "full\n" || o.Exit.Code != 0 {
+		t.Errorf("got %q, %q, %+v", o.Stdout, o.Stderr, o.Exit)
+	}
+	if o := x.Code(t, "1 / 0"); o.Exit.Cause != "" {
+		t.Errorf("an error of its own is blamed on %s: %s", o.Exit.Cause, o.Exit.Evidence)
+	}
+}
+
 // What is printed between two runs is neither's.
 func TestDirect_BetweenRuns(t *testing.T) {
 	x := sandboxtest.NewBox(t, late(t), python("between"))
@@ -296,6 +315,7 @@ func TestDirect_KilledDaemon(t *testing.T) {
 	}{
 		"between runs": {"", "7", false},
 		"in a run":     {"kept = 8\nprint('nobody hears it')", "8", false},
+		"that ended":   {"import os\nos._exit(0)", "", true},
 		"for good":     {"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -309,6 +329,7 @@ func TestDirect_KilledDaemon(t *testing.T) {
 				if err := native.SendAndForget(t.Context(), x, c.code); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(50 * time.Millisecond) // for most of them that is the end
 			}
 			if err := native.Abandon(x); err != nil {
 				t.Fatal(err)
