@@ -50,6 +50,7 @@ func recalled(id sandbox.ExecID, run *ledger.Run) *execution {
 	}
 	if !run.Begun.IsZero() {
 		x.phase = running
+		x.exec.Again = true
 	}
 	x.stdout.rest, x.stderr.rest = run.Held[sandbox.Stdout], run.Held[sandbox.Stderr]
 	return x

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -114,6 +115,11 @@ func (s *state) started(c actor.Context, m *started) {
 		if v.canceled {
 			s.interrupt(c, t)
 		}
+		return
+	}
+	if e, ok := errors.AsType[*sandbox.Error](v.startErr); ok && e.Kind == sandbox.NotFound && e.Cause == sandbox.CauseAgentLost {
+		s.journal.fail(m.of, sandbox.Exit{Code: 1, Cause: e.Cause, Evidence: e.Detail})
+		s.done(c, m.of)
 		return
 	}
 	switch sandbox.KindOf(v.startErr) {

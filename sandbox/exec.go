@@ -19,6 +19,7 @@ type Exec struct {
 	Deadline    time.Duration // CLOCK_BOOTTIME at which it is interrupted; 0 is never
 	CPU         time.Duration // processor time that it may use; 0 is no limit
 	OutputLimit int64         // bytes kept of stdout and stderr together; what is beyond is counted
+	Again       bool          `json:"-"` // an earlier daemon may have begun it; not kept
 }
 
 // A Signal is what can be sent to an execution.

@@ -40,7 +40,8 @@ type Sandbox interface {
 	ID() ID
 	// Start begins an execution and returns when it is under way. It is
 	// idempotent by x.ID. Kinds: Invalid, Exhausted (the kernel is busy, too
-	// many processes), Stopped.
+	// many processes), Stopped; NotFound with cause agent_lost when x comes again
+	// and nobody knows whether it was begun: it is not begun then.
 	Start(ctx context.Context, x Exec) error
 	// Follow waits until there are frames after the given sequence number, at
 	// most until the wait is over, and returns some of them in order. It

@@ -282,6 +282,37 @@ func TestRestore_SandboxThatDiedMeanwhile(t *testing.T) {
 	})
 }
 
+// What may have been run, and of which nobody knows, is lost, and not run again; the
+// session goes on.
+func TestRestore_WhatNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend := fake()
+		d := dynasty(t, backend, supervision.Options{})
+		run(t, d.now, code("a", "set:x=1"))
+		started, _, _, err := d.now.Start(t.Context(), code("a", "sleep:1s;set:x=2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		queued, _, _, err := d.now.Start(t.Context(), code("a", "get:x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		backend.Forgets.Store(true)
+		d.restart()
+		x, err := d.now.Await(t.Context(), "", started.ID, sandbox.WaitQuery{After: -1, Wait: time.Minute})
+		if err != nil || x.Status != sandbox.ExecLost || x.Exit == nil || x.Exit.Cause != sandbox.CauseAgentLost || x.Exit.Evidence == "" {
+			t.Errorf("%+v, %v", x, err)
+		}
+		time.Sleep(time.Minute) // the kernel of a fake goes on with it
+		if x, err := d.now.Await(t.Context(), "", queued.ID, sandbox.WaitQuery{After: -1, Wait: time.Minute}); err != nil || x.Status == sandbox.ExecLost {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if got := run(t, d.now, code("a", "get:x")); got.Created {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
 func TestLeave_WhileASandboxIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inside := fake()

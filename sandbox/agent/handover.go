@@ -30,8 +30,8 @@ type Begun struct {
 }
 
 // Take hands a kernel over, before anything else is asked of an agent that starts late.
-// Whatever comes a second time changes nothing.
-func (c *Client) Take(ctx context.Context, h Handover) error {
+// Whatever comes a second time changes nothing; it had been taken before then.
+func (c *Client) Take(ctx context.Context, h Handover) (before bool, err error) {
 	r := &wire.TakeRequest{
 		After: h.After, Pid: int32(h.PID), Fresh: h.Fresh, Runs: uint32(h.Runs), Heard: h.Heard, Unknown: h.Unknown,
 	}
@@ -45,8 +45,8 @@ func (c *Client) Take(ctx context.Context, h Handover) error {
 	for i := range h.Frames {
 		r.Frames = append(r.Frames, wireFrame(&h.Frames[i]))
 	}
-	_, err := c.call.Take(ctx, r)
-	return c.fault("take", err)
+	answer, err := c.call.Take(ctx, r)
+	return answer.GetBefore(), c.fault("take", err)
 }
 
 // wireFrame is a frame of output, or of the end of a run that went well.

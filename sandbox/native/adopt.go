@@ -123,7 +123,9 @@ func (b *Backend) takeOver(ctx context.Context, x *box) error {
 	if err := x.connect(ctx); err != nil || !x.record.Late {
 		return err
 	}
-	return x.client.Load().Take(ctx, agent.Handover{Unknown: true})
+	before, err := x.client.Load().Take(ctx, agent.Handover{Unknown: true})
+	x.forgetful = err == nil && !before
+	return err
 }
 
 // autopsy says why the sandbox of a record died while no daemon was there, as far

@@ -25,19 +25,20 @@ const destroyLimit = 20 * time.Second
 
 // A box is one sandbox. It implements [sandbox.Sandbox].
 type box struct {
-	backend *Backend
-	id      sandbox.ID
-	spec    sandbox.Spec
-	cgroup  *cgroup.Session              // nil where there are none
-	client  atomic.Pointer[agent.Client] // nil until connected
-	direct  *direct                      // nil where there was an agent from the beginning
-	pidfd   int                          // of PID 1; see process
-	exited  chan struct{}                // closed when PID 1 has been reaped
-	adopted bool                         // an earlier daemon started it
-	pooled  bool                         // it was made before its session was known
-	env     []string                     // of the session
-	dead    chan struct{}                // closed with the death known
-	frost   frost
+	backend   *Backend
+	id        sandbox.ID
+	spec      sandbox.Spec
+	cgroup    *cgroup.Session              // nil where there are none
+	client    atomic.Pointer[agent.Client] // nil until connected
+	direct    *direct                      // nil where there was an agent from the beginning
+	pidfd     int                          // of PID 1; see process
+	exited    chan struct{}                // closed when PID 1 has been reaped
+	forgetful bool                         // its agent was started when it was adopted, and knows of no code before
+	adopted   bool                         // an earlier daemon started it
+	pooled    bool                         // it was made before its session was known
+	env       []string                     // of the session
+	dead      chan struct{}                // closed with the death known
+	frost     frost
 
 	mu      sync.Mutex
 	process *os.File // of pidfd; nil before the start and after the end
@@ -138,6 +139,9 @@ func (x *box) alive(op string) error {
 
 // Start implements [sandbox.Sandbox].
 func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
+	if x.forgetful && e.Again && len(e.Argv) == 0 {
+		return x.forgotten()
+	}
 	if err := x.awake("start"); err != nil {
 		return err
 	}
@@ -146,6 +150,16 @@ func (x *box) Start(ctx context.Context, e sandbox.Exec) error {
 	}
 	defer x.frost.leave()
 	return x.doubt(x.startReading(ctx, e))
+}
+
+// forgotten says that code may have been run by a daemon that was killed meanwhile. To run it
+// again would be worse than not to run it.
+func (x *box) forgotten() error {
+	return &sandbox.Error{
+		Op: "start", ID: string(x.id), Kind: sandbox.NotFound, Cause: sandbox.CauseAgentLost,
+		Detail: "the server was killed as it began to run this, and nobody knows how far it came",
+		Remedy: "look at what it was to do, and run it again if it was not done",
+	}
 }
 
 // Follow implements [sandbox.Sandbox]. It adds to an exit what only the host

@@ -4,6 +4,7 @@ package native_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -335,6 +336,18 @@ func TestDirect_KilledDaemon(t *testing.T) {
 				t.Fatal(err)
 			}
 			y := adopted(t, opts)
+			again := y.Start(t.Context(), sandbox.Exec{ID: "nobody knows", Code: "kept = 9", OutputLimit: 1 << 10, Again: true})
+			if e, ok := errors.AsType[*sandbox.Error](again); !ok || e.Kind != sandbox.NotFound || e.Cause != sandbox.CauseAgentLost || e.Remedy == "" {
+				t.Errorf("what may have been run: %v", again)
+			}
+			command := sandbox.Exec{ID: "command", Argv: []string{"echo", "begun"}, OutputLimit: 1 << 10, Again: true} // which an agent would know
+			if err := y.Start(t.Context(), command); err != nil {
+				t.Error(err)
+			}
+			text, cursor, _ := frames(t, y, cursor, "command")
+			if text != "begun\n" {
+				t.Errorf("a command that was not begun says %q", text)
+			}
 			if err := y.Start(t.Context(), sandbox.Exec{ID: "more", Code: "kept", OutputLimit: 1 << 10}); err != nil {
 				t.Fatal(err)
 			}

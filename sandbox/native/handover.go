@@ -57,7 +57,7 @@ func (x *box) handOver(ctx context.Context, run *agent.Begun) (*agent.Client, er
 		return nil, err
 	}
 	client := x.client.Load()
-	if err := client.Take(ctx, h); err != nil {
+	if _, err := client.Take(ctx, h); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	d.heard = nil

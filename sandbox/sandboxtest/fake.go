@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -45,6 +46,7 @@ type Fake struct {
 	Slow     time.Duration        // how long Create takes
 	Ring     int                  // bytes that a sandbox keeps until they are acknowledged; 1 MiB
 	Pressed  func() (used, limit int64)
+	Forgets  atomic.Bool // what may have been begun by an earlier daemon, it does not know any more
 	mu       sync.Mutex
 	boxes    map[sandbox.ID]*fakeSandbox
 	creating int
@@ -217,6 +219,8 @@ func (b *fakeSandbox) Start(ctx context.Context, x sandbox.Exec) error {
 	defer b.mu.Unlock()
 	code := len(x.Argv) == 0
 	switch {
+	case x.Again && b.fake.Forgets.Load():
+		return &sandbox.Error{Op: "start", ID: string(b.id), Kind: sandbox.NotFound, Cause: sandbox.CauseAgentLost, Detail: "nobody knows how far it came"}
 	case b.runs[x.ID] != nil:
 		return nil
 	case code == (x.Code == ""):

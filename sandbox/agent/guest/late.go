@@ -21,12 +21,15 @@ type late struct {
 	lost  bool       // there was a kernel, and it is gone; until the next run tells that
 }
 
-// take takes over the kernel from the daemon, once, and the run that goes on in it.
-func (g *Guest) take(r *wire.TakeRequest) {
+// take takes over the kernel from the daemon, once, and the run that goes on in it. before:
+// it was there already.
+func (g *Guest) take(r *wire.TakeRequest) (before bool) {
+	before = true
 	if !g.config.Late {
-		return
+		return before
 	}
 	g.late.once.Do(func() {
+		before = false
 		g.out.begin(r.GetAfter(), r.GetUnknown())
 		g.takeFrames(r)
 		k := g.takeKernel(r)
@@ -48,6 +51,7 @@ func (g *Guest) take(r *wire.TakeRequest) {
 			k.listen()
 		}
 	})
+	return before
 }
 
 // takeFrames keeps what the daemon has not put away, as what runs here.

@@ -68,8 +68,7 @@ func (s service) read(ctx context.Context, r *wire.ReadOutputRequest, from uint6
 }
 
 func (s service) Take(_ context.Context, r *wire.TakeRequest) (*wire.TakeReply, error) {
-	s.guest.take(r)
-	return &wire.TakeReply{}, nil
+	return &wire.TakeReply{Before: s.guest.take(r)}, nil
 }
 
 func (s service) Signal(_ context.Context, r *wire.SignalRequest) (*wire.SignalReply, error) {

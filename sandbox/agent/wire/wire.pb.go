@@ -651,6 +651,7 @@ func (x *TakeRequest) GetKnown() []string {
 
 type TakeReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Before        bool                   `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"` // it had been taken already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,6 +684,13 @@ func (x *TakeReply) ProtoReflect() protoreflect.Message {
 // Deprecated: Use TakeReply.ProtoReflect.Descriptor instead.
 func (*TakeReply) Descriptor() ([]byte, []int) {
 	return file_sandbox_agent_wire_wire_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TakeReply) GetBefore() bool {
+	if x != nil {
+		return x.Before
+	}
+	return false
 }
 
 type ReadOutputRequest struct {
@@ -1933,8 +1941,9 @@ const file_sandbox_agent_wire_wire_proto_rawDesc = "" +
 	"\x03run\x18\x06 \x01(\v2!.sandwarden.agent.v1.StartRequestR\x03run\x12\x18\n" +
 	"\aunknown\x18\a \x01(\bR\aunknown\x122\n" +
 	"\x06frames\x18\b \x03(\v2\x1a.sandwarden.agent.v1.FrameR\x06frames\x12\x14\n" +
-	"\x05known\x18\t \x03(\tR\x05known\"\v\n" +
-	"\tTakeReply\"_\n" +
+	"\x05known\x18\t \x03(\tR\x05known\"#\n" +
+	"\tTakeReply\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\bR\x06before\"_\n" +
 	"\x11ReadOutputRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\x12\x17\n" +

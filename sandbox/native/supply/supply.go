@@ -15,7 +15,7 @@ import (
 // What one sandbox may take. A session that nobody uses has eight tasks or
 // less; one that works has its programs besides.
 const (
-	eachDescriptors = 3 // connection and process, and one while it is made
+	eachDescriptors = 7 // kernel or agent, and process; and five more while something runs
 	eachTasks       = 10
 	eachFiles       = 64 // about thirty in an idle session
 	eachNamespaces  = 1
