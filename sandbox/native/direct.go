@@ -79,7 +79,7 @@ func (g *gifts) outputsAt() int {
 // canBeLate tells whether sandboxes can do without an agent at first: the files of PID 1
 // must be to be had, and the tasks of a sandbox counted.
 func (b *Backend) canBeLate(x *box) bool {
-	if b.cgroups == nil || !b.cgroups.CountsTasks() {
+	if !b.canPause || b.cgroups == nil || !b.cgroups.CountsTasks() {
 		return false
 	}
 	fd, err := x.grab(0)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestDirect_CodeNeedsNoAgent(t *testing.T) {
 		t.Errorf("got %+v", o.Exit)
 	}
 	for i := range 20 {
-		if got := x.Code(t, "x += 1; x").Exit.Result; got != fmt.Sprint(42+i) {
+		if got := x.Code(t, "x += 1; x").Exit.Result; got != strconv.Itoa(42+i) {
 			t.Errorf("run %d: %s", i, got)
 		}
 	}

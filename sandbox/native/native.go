@@ -69,8 +69,6 @@ type Options struct {
 	// PoolShare is how much of the host's memory all ready sandboxes together
 	// may take, in percent.
 	PoolShare int
-	// EagerAgents starts an agent in each sandbox, instead of when it is needed.
-	EagerAgents bool
 	// NoZygote starts an interpreter for each Python kernel, instead of forking
 	// it from one that is loaded.
 	NoZygote bool
@@ -109,14 +107,16 @@ type Backend struct {
 	cgroups *cgroup.Host        // nil where there are none
 	program *os.File            // the agent, in a sealed memory file
 	init    *os.File            // the program that becomes it, likewise
-	pause   *os.File            // the program that waits until one is needed, likewise; or what takes its place
+	pause   *os.File            // the program that waits until one is needed, likewise; empty where there is none
 	alive   *os.File            // a pipe that ends with the daemon, or with Close; for sandboxes
 	lives   *os.File            // its other end
 	late    bool                // agents are started when they are needed
-	hash    string              // of the agent
-	filter  []byte
-	records records
-	uids    *uids
+
+	canPause bool
+	hash     string // of the agent
+	filter   []byte
+	records  records
+	uids     *uids
 
 	templates    []sandbox.TemplateStatus
 	volumes      []volume
@@ -260,9 +260,7 @@ func (b *Backend) loadAgent() error {
 		return err
 	}
 	waits, ok := pause.Program(b.opts.OrphanGrace)
-	if !ok {
-		b.opts.EagerAgents, waits = true, nil
-	}
+	b.canPause = ok
 	b.pause, err = sealed("sandwarden-pause", agentLowest, waits)
 	return err
 }

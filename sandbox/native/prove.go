@@ -97,7 +97,7 @@ func (b *Backend) askVersion(ctx context.Context, t sandbox.Template, path strin
 	if err != nil {
 		return "", err
 	}
-	b.late = b.late || !b.opts.EagerAgents && b.canBeLate(x)
+	b.late = b.late || b.canBeLate(x)
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyLimit)
 		defer cancel()
