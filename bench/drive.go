@@ -9,11 +9,12 @@ import (
 // A load is how work comes: as fast as its workers get answers, or on a
 // schedule.
 type load struct {
-	workers int             // at once; of a schedule the most that are under way
-	n       int             // units of work, 0: until d has passed; of a schedule all that are due
-	d       time.Duration   // after which nothing new is begun; 0: when n are done
-	due     []time.Duration // the schedule; nil is none
-	grace   time.Duration   // after the last is due, in which those that wait are still begun
+	workers int                                        // at once; of a schedule the most that are under way
+	n       int                                        // units of work, 0: until d has passed; of a schedule all that are due
+	d       time.Duration                              // after which nothing new is begun; 0: when n are done
+	due     []time.Duration                            // the schedule; nil is none
+	grace   time.Duration                              // after the last is due, in which those that wait are still begun
+	rest    func(context.Context, time.Duration) error // waits until one is due; nil is punctual
 }
 
 // A driven load is what came of one.
@@ -76,12 +77,19 @@ func (l *load) await(ctx context.Context, began time.Time, i int) (due time.Time
 		}
 		due = began.Add(l.due[i])
 		if rest := time.Until(due); rest > 0 {
-			err = punctual(ctx, due)
+			err = l.wait(ctx, rest)
 		}
 		return due, true, err
 	}
 	now := time.Now()
 	return now, (l.n == 0 || i < l.n) && (l.d == 0 || now.Sub(began) < l.d), nil
+}
+
+func (l *load) wait(ctx context.Context, rest time.Duration) error {
+	if l.rest != nil {
+		return l.rest(ctx, rest)
+	}
+	return punctual(ctx, rest)
 }
 
 // end is when nothing that is due may be begun any more.

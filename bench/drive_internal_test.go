@@ -59,7 +59,7 @@ func TestArrivals_Poisson(t *testing.T) {
 // says so.
 func TestDrive_CountsWhatCouldNotBeBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &load{workers: 1, due: staggered(10, 10*time.Millisecond), grace: 60 * time.Millisecond}
+		l := &load{rest: patient, workers: 1, due: staggered(10, 10*time.Millisecond), grace: 60 * time.Millisecond}
 		var latencies []time.Duration
 		d, err := l.drive(t.Context(), func(ctx context.Context, _, _ int, due time.Time) error {
 			err := patient(ctx, 30*time.Millisecond)
@@ -82,7 +82,7 @@ func TestDrive_CountsWhatCouldNotBeBegun(t *testing.T) {
 func TestDrive_KeepsToTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		l := &load{workers: 3, due: staggered(6, 20*time.Millisecond)}
+		l := &load{rest: patient, workers: 3, due: staggered(6, 20*time.Millisecond)}
 		d, err := l.drive(t.Context(), func(_ context.Context, _, i int, due time.Time) error {
 			if at := time.Since(began); at != time.Duration(i)*20*time.Millisecond || !due.Equal(time.Now()) {
 				t.Errorf("%d began after %s", i, at)
@@ -112,7 +112,7 @@ func TestDrive_ClosedLoopsEnd(t *testing.T) {
 			}
 		}
 		stop := errors.New("stop")
-		l := &load{workers: 2, d: time.Hour}
+		l := &load{rest: patient, workers: 2, d: time.Hour}
 		d, err := l.drive(t.Context(), func(_ context.Context, _, i int, _ time.Time) error {
 			if i == 5 {
 				return stop

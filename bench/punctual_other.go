@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// punctual waits until a time.
-func punctual(ctx context.Context, due time.Time) error { return patient(ctx, time.Until(due)) }
+// punctual waits.
+func punctual(ctx context.Context, rest time.Duration) error { return patient(ctx, rest) }

@@ -346,8 +346,11 @@ func (x *box) Destroy(ctx context.Context) error {
 	return nil
 }
 
-// hangUp ends the connection, if there is one.
+// hangUp ends the conversation with the agent or the kernel, if there is one.
 func (x *box) hangUp() {
+	if x.direct != nil {
+		_ = x.direct.control.Close()
+	}
 	if client := x.client.Load(); client != nil {
 		_ = client.Close()
 	}

@@ -192,7 +192,11 @@ func (d *direct) await(ctx context.Context, x *box) bool {
 	}
 	defer d.leave()
 	defer d.shed()
-	return d.greet(ctx, x, time.Now().Add(directStart)) == nil
+	until, ok := ctx.Deadline()
+	if !ok {
+		until = time.Now().Add(directStart)
+	}
+	return d.greet(x, until) == nil
 }
 
 // rest gives back what is held while something runs.

@@ -120,7 +120,7 @@ func (r *run) do(ctx context.Context) ([]sandbox.Frame, error) {
 	if e.Deadline > 0 {
 		limit = earlier(limit, time.Now().Add(e.Deadline-boottime()))
 	}
-	if err := r.greet(ctx, r.box, limit); err != nil {
+	if err := r.greet(r.box, limit); err != nil {
 		return nil, err
 	}
 	if err := r.bind(e.Dir, e.Env, earlier(limit, time.Now().Add(directBind))); err != nil {

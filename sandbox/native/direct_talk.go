@@ -3,7 +3,6 @@
 package native
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -21,31 +20,15 @@ import (
 // is for the agent.
 const longestWord = 4 << 10
 
-// Why an agent is needed.
-var (
-	errUnforeseen = errors.New("the kernel is asked for, or says, more than a plain run")
-	errNoKernel   = errors.New("there is no kernel that was forked")
-)
+// errUnforeseen says that an agent is needed.
+var errUnforeseen = errors.New("the kernel is asked for, or says, more than a plain run")
 
-// greet waits until the kernel is ready, at most until a time. Its first words tell who it
-// is, before any code of its tenant has run.
-func (d *direct) greet(ctx context.Context, x *box, until time.Time) error {
+// greet waits until the kernel is ready, at most until a time or until its files end, as
+// where it could not be forked. Its first words tell who it is, before any code of its
+// tenant has run.
+func (d *direct) greet(x *box, until time.Time) error {
 	if d.ready {
 		return nil
-	}
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-d.forked:
-	case <-timer.C:
-		return os.ErrDeadlineExceeded
-	case <-x.dead:
-		return unix.ESRCH
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if d.inside <= 1 {
-		return errNoKernel
 	}
 	if err := d.control.SetReadDeadline(until); err != nil {
 		return err

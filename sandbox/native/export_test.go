@@ -215,7 +215,7 @@ func SendAndForget(ctx context.Context, x sandbox.Sandbox, code string) error {
 	}
 	defer d.leave()
 	until := time.Now().Add(time.Minute)
-	if err := errors.Join(d.greet(ctx, b, until), d.bind("", nil, until)); err != nil {
+	if err := errors.Join(d.greet(b, until), d.bind("", nil, until)); err != nil {
 		return err
 	}
 	return (&run{direct: d, box: b, exec: &sandbox.Exec{Code: code}}).send(until)

@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent"
@@ -48,7 +49,7 @@ func (x *box) handOver(ctx context.Context, run *agent.Begun) (*agent.Client, er
 	if len(h.Frames) > 0 {
 		h.After = h.Frames[0].Seq - 1
 	}
-	if x.isKernelThere(ctx) {
+	if x.isKernelThere() {
 		h.PID, h.Fresh, h.Heard = d.inside, !d.bound, d.heard
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.backend.opts.ConnectTimeout)
@@ -69,11 +70,13 @@ func (x *box) handOver(ctx context.Context, run *agent.Begun) (*agent.Client, er
 }
 
 // isKernelThere waits for the kernel, and tells whether there is one to go on with.
-func (x *box) isKernelThere(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, x.backend.opts.ConnectTimeout)
-	defer cancel()
-	until, _ := ctx.Deadline()
-	return x.direct.greet(ctx, x, until) == nil && !x.direct.broken
+func (x *box) isKernelThere() bool {
+	d := x.direct
+	if d.greet(x, time.Now().Add(x.backend.opts.ConnectTimeout)) != nil || d.broken {
+		return false
+	}
+	<-d.forked // it has said that it is locked down, so that is soon
+	return d.inside > 1
 }
 
 // letGo leaves a sandbox to a later daemon, with all that was not put away. It may be called
