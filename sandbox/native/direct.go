@@ -185,7 +185,8 @@ func (x *box) openRoom() (int, error) {
 	return fd, nil
 }
 
-// await waits until the kernel is ready, and tells whether it is.
+// await waits until the kernel is ready, and tells whether it is. Nobody forks it any more
+// then.
 func (d *direct) await(ctx context.Context, x *box) bool {
 	if d.take(ctx) != nil {
 		return false
@@ -196,7 +197,9 @@ func (d *direct) await(ctx context.Context, x *box) bool {
 	if !ok {
 		until = time.Now().Add(directStart)
 	}
-	return d.greet(x, until) == nil
+	err := d.greet(x, until)
+	<-d.forked // which has its limits
+	return err == nil
 }
 
 // rest gives back what is held while something runs.
