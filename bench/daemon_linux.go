@@ -14,7 +14,7 @@ const (
 	pidMax = "/proc/sys/kernel/pid_max"
 
 	tasksEach       = 10 // that a session may have, with some to spare
-	descriptorsEach = 8  // of the daemon, with those of its clients
+	descriptorsEach = 3  // of the daemon, with those of its clients
 	pidsForMany     = 131072
 
 	// Those that are not of sessions.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -182,10 +183,15 @@ func (b *Backend) bury(ctx context.Context, x *box) {
 
 func createError(id sandbox.ID, err error) error {
 	kind := sandbox.KindOf(err)
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOSPC) {
+	if isExhausted(err) {
 		kind = sandbox.Exhausted
 	}
 	return &sandbox.Error{Op: "create", ID: string(id), Kind: kind, Err: err}
+}
+
+// isExhausted tells whether the host, or the daemon, has run out of something.
+func isExhausted(err error) bool {
+	return slices.ContainsFunc([]error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOSPC}, func(of error) bool { return errors.Is(err, of) })
 }
 
 // newBox takes a user id and registers the sandbox; from here on Destroy gives

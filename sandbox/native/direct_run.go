@@ -67,6 +67,9 @@ func (x *box) try(ctx context.Context, e sandbox.Exec) ([]sandbox.Frame, *agent.
 		}
 		r := run{direct: d, box: x, exec: &e}
 		frames, err := r.do(ctx)
+		if x.backend.watches.Load() > mostWatches {
+			d.shed()
+		}
 		if err == nil {
 			d.remember(e.ID)
 			x.reading.keep(frames)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/native"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
@@ -250,6 +252,38 @@ func TestDirect_FullDisk(t *testing.T) {
 	}
 	if o := x.Code(t, "1 / 0"); o.Exit.Cause != "" {
 		t.Errorf("an error of its own is blamed on %s: %s", o.Exit.Cause, o.Exit.Evidence)
+	}
+}
+
+// Who has no descriptor left is told so, and loses nothing.
+func TestDirect_NoDescriptorLeft(t *testing.T) {
+	x := sandboxtest.NewBox(t, late(t), python("descriptors"))
+	x.Code(t, "kept = 7")
+	if _, err := x.Follow(t.Context(), x.After, time.Millisecond); err != nil { // which gives back what the run held
+		t.Fatal(err)
+	}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	var errs []error
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	for id, e := range map[sandbox.ExecID]sandbox.Exec{"code": {Code: "kept"}, "command": {Argv: []string{"true"}}} {
+		e.ID = id
+		errs = append(errs, x.Start(t.Context(), e))
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range errs {
+		if sandbox.KindOf(err) != sandbox.Exhausted {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := x.Code(t, "kept").Exit; got.Result != "7" || got.StateLost {
+		t.Errorf("afterwards: %+v", got)
 	}
 }
 

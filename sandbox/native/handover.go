@@ -34,6 +34,12 @@ func (x *box) lostError(op string, err error) error {
 	if dead := x.alive(op); dead != nil {
 		return dead
 	}
+	if isExhausted(err) { // which is not the sandbox's fault, nor its end
+		return &sandbox.Error{
+			Op: op, ID: string(x.id), Kind: sandbox.Exhausted, Err: err,
+			Detail: "the server has run out of something that it takes to start the sandbox's agent", Remedy: "try again when less goes on",
+		}
+	}
 	return &sandbox.Error{Op: op, ID: string(x.id), Kind: sandbox.Stopped, Cause: sandbox.CauseAgentLost, Detail: "the sandbox's agent cannot be reached", Err: err}
 }
 

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
@@ -113,7 +114,8 @@ type Backend struct {
 	late    bool                // agents are started when they are needed
 
 	canPause bool
-	hash     string // of the agent
+	watches  atomic.Int64 // of kernels without an agent; see mostWatches
+	hash     string       // of the agent
 	filter   []byte
 	records  records
 	uids     *uids

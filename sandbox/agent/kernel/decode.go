@@ -43,21 +43,21 @@ type (
 	}
 )
 
-// HeaderSize is the size of what comes before the body of a frame, which is the size of
+// headerSize is the size of what comes before the body of a frame, which is the size of
 // that.
-const HeaderSize = 4
+const headerSize = 4
 
 // Cut splits the first frame off what a kernel has said that does not speak lines. ok is
 // false as long as it has not come whole.
 func Cut(said []byte) (body, rest []byte, ok bool) {
-	if len(said) < HeaderSize {
+	if len(said) < headerSize {
 		return nil, said, false
 	}
 	size := uint64(binary.BigEndian.Uint32(said))
-	if uint64(len(said)-HeaderSize) < size {
+	if uint64(len(said)-headerSize) < size {
 		return nil, said, false
 	}
-	return said[HeaderSize : HeaderSize+size], said[HeaderSize+size:], true
+	return said[headerSize : headerSize+size], said[headerSize+size:], true
 }
 
 // Decode understands the body of one frame, as [Conn.Next] does.

@@ -15,7 +15,7 @@ import (
 // What one sandbox may take. A session that nobody uses has eight tasks or
 // less; one that works has its programs besides.
 const (
-	eachDescriptors = 7 // kernel or agent, and process; and five more while something runs
+	eachDescriptors = 3 // kernel or agent, and process, and one while something runs
 	eachTasks       = 10
 	eachFiles       = 64 // about thirty in an idle session
 	eachNamespaces  = 1
@@ -23,7 +23,7 @@ const (
 
 // What is left to others.
 const (
-	keptDescriptors = 512
+	keptDescriptors = 1024 // of which those that use their kernels just now have half
 	keptTasks       = 4096
 	keptFiles       = 16384
 	keptNamespaces  = 1024
