@@ -8,12 +8,16 @@
 //
 // # Life
 //
-// The daemon starts the program in new namespaces, puts it into its cgroup and
-// then writes a [Config] into its descriptor 3. Stage one (setup) mounts,
-// pivots, drops every right, and executes the program again from its sealed
-// memory file. Stage two (guest) listens on the socket that the daemon bound,
-// and says so on the ready pipe. From there on the daemon speaks ttrpc with it
-// through [Client]. The program outlives the daemon, for the orphan grace.
+// The daemon starts a smaller program, sandwarden-init, in new namespaces, and
+// writes a boot.Config into its descriptor 3. It (setup) joins its cgroups,
+// mounts, drops every right, and executes the agent from a sealed memory file.
+// That (guest) listens on the socket that the daemon bound, and says so on the
+// ready pipe. From there on the daemon speaks ttrpc with it through [Client]. The
+// program outlives the daemon, for the orphan grace.
+//
+// Where the daemon speaks with the kernel by itself, the machine code of pause is
+// executed instead. It executes the agent when the daemon connects, which then
+// hands over the kernel ([Client.Take]).
 //
 // # Versions
 //

@@ -121,7 +121,7 @@ func (r *run) do(ctx context.Context) ([]sandbox.Frame, error) {
 	}
 	limit := time.Now().Add(directStart)
 	if e.Deadline > 0 {
-		limit = earlier(limit, time.Now().Add(e.Deadline-boottime()))
+		limit = earlier(limit, time.Now().Add(e.Deadline-quick.Boottime()))
 	}
 	if err := r.greet(r.box, limit); err != nil {
 		return nil, err
@@ -269,13 +269,4 @@ func (r *run) frame(f sandbox.Frame) sandbox.Frame {
 	r.last++
 	f.Seq, f.Exec = r.last, r.exec.ID
 	return f
-}
-
-// boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
-func boottime() time.Duration {
-	ts, err := quick.Clock(unix.CLOCK_BOOTTIME)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
 }

@@ -4,7 +4,6 @@ package native
 
 import (
 	"errors"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -18,7 +17,7 @@ import (
 
 // longestWord is how much of a kernel's is read here, in bytes: a message that is longer
 // is for the agent.
-const longestWord = 4 << 10
+const longestWord = kernel.LongestHello
 
 // errUnforeseen says that an agent is needed.
 var errUnforeseen = errors.New("the kernel is asked for, or says, more than a plain run")
@@ -34,7 +33,7 @@ func (d *direct) greet(x *box, until time.Time) error {
 		return err
 	}
 	if d.pid == 0 {
-		pid, said, err := readHello(d.control)
+		pid, said, err := kernel.Hello(d.control)
 		if err != nil {
 			return err
 		}
@@ -51,34 +50,6 @@ func (d *direct) greet(x *box, until time.Time) error {
 	d.understood()
 	d.ready = true
 	return nil
-}
-
-// readHello reads what comes first on a socket, and the process that sent it.
-func readHello(f *os.File) (pid int, first []byte, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, nil, err
-	}
-	first = make([]byte, longestWord)
-	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	var n, oobn int
-	readErr := raw.Read(func(fd uintptr) bool {
-		n, oobn, _, _, err = unix.Recvmsg(int(fd), first, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
-	})
-	if err := errors.Join(readErr, err); err != nil {
-		return 0, nil, err
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil || n == 0 || len(messages) == 0 {
-		return 0, nil, io.EOF
-	}
-	from, err := unix.ParseUnixCredentials(&messages[0])
-	if err != nil || from.Pid <= 1 {
-		return 0, nil, io.EOF
-	}
-	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 0) })
-	return int(from.Pid), first[:n], nil
 }
 
 // tenantFirst makes the kernel of the host's last resort choose the tenant's process before

@@ -153,9 +153,15 @@ func numbers(n int) string {
 // awaitAgent waits until there is one.
 func awaitAgent(t *testing.T, x sandbox.Sandbox) {
 	t.Helper()
-	for until := time.Now().Add(20 * time.Second); !native.HasAgent(x); time.Sleep(time.Millisecond) {
+	await(t, "an agent", func() bool { return native.HasAgent(x) })
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, isSo func() bool) {
+	t.Helper()
+	for until := time.Now().Add(20 * time.Second); !isSo(); time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
-			t.Fatal("there is no agent")
+			t.Fatalf("there is not %s", what)
 		}
 	}
 }
@@ -197,7 +203,7 @@ func TestDirect_KernelEnds(t *testing.T) {
 			x.Code(t, "gone = 7")
 			o := x.Await(t, x.Begin(t, sandbox.Exec{Code: code}))
 			if name == "between runs" {
-				time.Sleep(200 * time.Millisecond)
+				await(t, "the end of the kernel", func() bool { return native.KernelHasEnded(x.Sandbox) })
 				o = x.Code(t, "'fresh'")
 			} else if string(o.Stdout) != "last\n" || o.Exit.Cause != sandbox.CauseCrashed {
 				t.Errorf("got %q, %+v", o.Stdout, o.Exit)
@@ -291,7 +297,7 @@ func TestDirect_NoDescriptorLeft(t *testing.T) {
 func TestDirect_BetweenRuns(t *testing.T) {
 	x := sandboxtest.NewBox(t, late(t), python("between"))
 	x.Code(t, "import signal\ndef tell(*a): print('nobody asked')\n_ = signal.signal(signal.SIGALRM, tell)\n_ = signal.setitimer(signal.ITIMER_REAL, 0.05)")
-	time.Sleep(200 * time.Millisecond)
+	await(t, "output that nobody asked for", func() bool { return native.HasPrinted(x.Sandbox) })
 	if o := x.Code(t, "print('asked')"); string(o.Stdout) != "asked\n" {
 		t.Errorf("got %q", o.Stdout)
 	}
@@ -365,7 +371,9 @@ func TestDirect_KilledDaemon(t *testing.T) {
 				if err := native.SendAndForget(t.Context(), x, c.code); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(50 * time.Millisecond) // for most of them that is the end
+				if name == "that ended" {
+					await(t, "the end of the kernel", func() bool { return native.KernelHasEnded(x) })
+				}
 			}
 			if err := native.Abandon(x); err != nil {
 				t.Fatal(err)

@@ -3,9 +3,11 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -219,4 +221,15 @@ func SendAndForget(ctx context.Context, x sandbox.Sandbox, code string) error {
 		return err
 	}
 	return (&run{direct: d, box: b, exec: &sandbox.Exec{Code: code}}).send(until)
+}
+
+// HasPrinted reports whether a kernel has printed what nobody has read, as it has not
+// rested since its last run.
+func HasPrinted(x sandbox.Sandbox) bool { return x.(*box).direct.watch.hasOutput() }
+
+// KernelHasEnded reports whether the kernel of a sandbox without an agent has ended, for
+// which nobody has waited.
+func KernelHasEnded(x sandbox.Sandbox) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(x.(*box).direct.pid) + "/stat")
+	return err != nil || bytes.Contains(stat, []byte(") Z"))
 }

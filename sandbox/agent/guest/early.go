@@ -3,14 +3,12 @@
 package guest
 
 import (
-	"errors"
 	"os"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandwarden/sandwarden/sandbox/agent/kernel"
+	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -74,7 +72,7 @@ func (g *Guest) takeEarly(r *wire.StartRequest) *interpreter {
 func (e *early) settle(deadline int64) bool {
 	wait := startLimit
 	if deadline > 0 {
-		wait = time.Duration(deadline) - boottime()
+		wait = time.Duration(deadline) - quick.Boottime()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -131,8 +129,6 @@ func (k *interpreter) bind(dir string, env []string) bool {
 	return false
 }
 
-var errForked = errors.New("the forked kernel did not come")
-
 // adoptInterpreter waits for a kernel that the daemon forks, our child, and takes
 // it in. The control socket tells who is at its other end.
 func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
@@ -144,7 +140,7 @@ func (g *Guest) adoptInterpreter(files []*os.File) (k *interpreter, err error) {
 		}
 	}()
 	_ = files[0].SetReadDeadline(time.Now().Add(startLimit))
-	pid, first, err := readHello(files[0])
+	pid, first, err := kernel.Hello(files[0])
 	if err != nil {
 		return nil, err
 	}
@@ -182,33 +178,4 @@ func (g *Guest) takeIn(files []*os.File, pid int, group *group, heard []byte) (*
 	})
 	go k.watch()
 	return k, nil
-}
-
-// readHello reads what comes first on a socket, and the process that sent it as
-// our namespace numbers it.
-func readHello(f *os.File) (pid int, first []byte, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, nil, err
-	}
-	first = make([]byte, 1024)
-	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	var n, oobn int
-	readErr := raw.Read(func(fd uintptr) bool {
-		n, oobn, _, _, err = unix.Recvmsg(int(fd), first, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
-	})
-	if err := errors.Join(readErr, err); err != nil {
-		return 0, nil, err
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil || n == 0 || len(messages) == 0 {
-		return 0, nil, errForked
-	}
-	from, err := unix.ParseUnixCredentials(&messages[0])
-	if err != nil || from.Pid <= 1 {
-		return 0, nil, errForked
-	}
-	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 0) })
-	return int(from.Pid), first[:n], nil
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandwarden/sandwarden/sandbox"
 	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
@@ -95,7 +93,7 @@ func (x *execution) arm(signal func(sandbox.Signal), deadline int64) {
 		go signal(x.pending)
 	}
 	if deadline > 0 {
-		x.alarm = time.AfterFunc(time.Duration(deadline)-boottime(), x.expire)
+		x.alarm = time.AfterFunc(time.Duration(deadline)-quick.Boottime(), x.expire)
 	}
 }
 
@@ -228,12 +226,3 @@ func (x *execution) running() bool {
 
 // rounded is a time as people read it.
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-
-// boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
-func boottime() time.Duration {
-	ts, err := quick.Clock(unix.CLOCK_BOOTTIME)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}

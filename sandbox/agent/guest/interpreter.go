@@ -232,7 +232,7 @@ func (k *interpreter) alive() bool {
 // run runs code as x and returns how it ended. lost: the process is gone.
 func (k *interpreter) run(x *execution, r *wire.StartRequest) (exit *wire.Exit, lost bool) {
 	cpu, refusals := quick.ProcessorTime(k.pid), k.group.refusals()
-	began := boottime()
+	began := quick.Boottime()
 	x.limitCPU(k.group)
 	if begun := r.GetBegun(); begun != nil {
 		cpu, refusals, began = time.Duration(begun.GetCpu()), 0, began-time.Duration(begun.GetAgo())

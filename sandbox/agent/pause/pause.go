@@ -4,8 +4,8 @@
 // another as long as it was told to, and then ends, and the sandbox with it.
 //
 // It is machine code, since it is there for each session that only runs code: it takes
-// 12 KB and a tenth of a millisecond, where the smallest Go program takes 420 KB and
-// two milliseconds.
+// 8 to 16 KB and 0.3 ms of processor time with its end, where the smallest Go program takes
+// 420 KB and 1.8 ms to start.
 //
 // # What it does
 //

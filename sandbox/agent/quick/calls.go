@@ -55,6 +55,15 @@ func Clock(id int32) (unix.Timespec, error) {
 	return ts, err
 }
 
+// Boottime returns the time of CLOCK_BOOTTIME, in which deadlines are given.
+func Boottime() time.Duration {
+	ts, err := Clock(unix.CLOCK_BOOTTIME)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
 // ProcessorTime returns what a process has used; 0 when it is gone.
 func ProcessorTime(pid int) time.Duration {
 	ts, err := Clock(int32(^pid<<3 | 2)) // CPUCLOCK_SCHED of that process
