@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,12 @@ func TestSignal_Twice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	later := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // whose connection the daemon takes after that one
+	answer, err := later.Get(s.url + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
 	s.look()
 	began := time.Now()
 	eventually(t, "the daemon ends", func() bool {
