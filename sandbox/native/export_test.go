@@ -49,6 +49,9 @@ func FreezeAnyway(ctx context.Context, x sandbox.Sandbox) error {
 	return x.(*box).cgroup.Freeze(ctx)
 }
 
+// ForkTwice has zygotes do without machine code.
+func ForkTwice(o *Options) { o.noBetween = true }
+
 // AwaitZygotes waits until each template that can have a zygote has one.
 func AwaitZygotes(ctx context.Context, b *Backend) {
 	for _, n := range b.nurseries {

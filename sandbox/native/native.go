@@ -80,6 +80,8 @@ type Options struct {
 	// place; with zero there are no zygotes.
 	ZygoteForks int
 	Logger      *slog.Logger // discards when nil
+
+	noBetween bool // zygotes fork twice, as where there is no machine code
 }
 
 func (o Options) withDefaults() Options {

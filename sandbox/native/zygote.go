@@ -126,7 +126,11 @@ func (z *zygote) watch() {
 
 // load tells the zygote how kernels are locked down, and waits until it is ready.
 func (z *zygote) load(ctx context.Context, b *Backend, t sandbox.Template) error {
-	policy, err := setup.Policy(b.agentConfig(t), b.opts.Preimport)
+	between := kernel.Between()
+	if b.opts.noBetween {
+		between = nil
+	}
+	policy, err := setup.Policy(b.agentConfig(t), b.opts.Preimport, between)
 	if err != nil {
 		return err
 	}

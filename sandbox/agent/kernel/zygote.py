@@ -4,7 +4,8 @@ The daemon starts this file with root's rights in the tree of a template, with
 its end of a packet socket as descriptor 3. The first packet says what every
 kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
 [[path, rights], …], "limits": [[resource, value], …], "last_capability": n,
-"user_namespace": bool, "preimport": [modules]}. The answer is {"ready": …}.
+"user_namespace": bool, "preimport": [modules], "between": base64 of machine
+code}. The answer is {"ready": …}.
 
 Each packet after it asks for one kernel: {"uid": n, "gid": n}, with the descriptors of
 the sandbox's PID 1, of two pipes, of the kernel's control socket, stdout and stderr,
@@ -59,6 +60,9 @@ _STANDARD = (
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork, see _renew
+_libc.mmap.restype = ctypes.c_void_p
+_PRIVATE_ANONYMOUS, _READ_WRITE, _READ_EXECUTE = 0x22, 3, 5  # of mmap, on the architectures that have machine code
+_BETWEEN_STACK = 64 << 10
 
 
 def _check(result, what):
@@ -164,6 +168,85 @@ def _preimport(names):
     return missing
 
 
+def _joins(files):
+    """The cgroups that a kernel is to be born in."""
+    return files[6:]
+
+
+def _between(code):
+    """Return what forks a kernel by a child in between, in machine code where that can be had."""
+    if code:
+        try:
+            return Between(code).bear
+        except OSError:  # a host may allow no memory that is executed and not of a file
+            pass
+    return _bear_slowly
+
+
+def _bear_slowly(files):
+    """Fork a child, in it the kernel, and return 0 in that once the child has ended."""
+    child = _check(_fork(), "fork")
+    if child:
+        os.waitpid(child, 0)
+        return child
+    try:
+        for group in _joins(files):
+            os.pwrite(group, b"0", 0)
+        if _check(_fork(), "fork"):
+            os._exit(0)
+        return 0
+    except BaseException as error:
+        _give_up(files[1], error)
+
+
+class Between:
+    """A child in between that is machine code of the daemon's, and does not cost a copy of us.
+
+    It shares our memory, and we stand still until it has joined the cgroups, forked and ended.
+    """
+
+    def __init__(self, code):
+        page = _map(len(code))
+        ctypes.memmove(page, code, len(code))
+        _check(_libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(len(code)), _READ_EXECUTE), "mprotect")
+        kinds = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t]
+        self.call = ctypes.PYFUNCTYPE(ctypes.c_int, *kinds)(page)
+        self.groups = (ctypes.c_int * (_MOST_DESCRIPTORS + 1))()
+        stack = _map(_BETWEEN_STACK) + _BETWEEN_STACK
+        self.arguments = (ctypes.cast(_fork, ctypes.c_void_p), stack, ctypes.addressof(self.groups), _rseq_offset())
+
+    def bear(self, files):
+        groups = list(_joins(files))
+        self.groups[: len(groups) + 1] = groups + [-1]
+        child = self.call(*self.arguments)
+        if child < 0:
+            raise OSError(-child, "clone: %s" % os.strerror(-child))
+        if child:
+            _, status = os.waitpid(child, 0)
+            if status:
+                raise OSError("the child that joins the cgroups and forks ended with status %#x" % status)
+        return child
+
+
+def _map(size):
+    place = _libc.mmap(None, ctypes.c_size_t(size), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, ctypes.c_long(0))
+    _check(-1 if place == ctypes.c_void_p(-1).value else 0, "mmap")
+    return place
+
+
+def _rseq_offset():
+    """Where libc has told the kernel to write a thread's processor, from the thread's pointer; 0 if nowhere.
+
+    A child that shares memory has that no more, nor has who is forked from it.
+    """
+    try:
+        if ctypes.c_uint.in_dll(_libc, "__rseq_size").value:
+            return ctypes.c_ssize_t.in_dll(_libc, "__rseq_offset").value
+    except ValueError:
+        pass  # a libc that does not
+    return 0
+
+
 class Zygote:
     """The loop that forks."""
 
@@ -173,6 +256,7 @@ class Zygote:
         # An ordinary user's pid namespace is that of the host, to which nobody gets back.
         self.returns = _libc.setns(self.own, _NEW_PID) == 0
         self.policy = None
+        self.bear = None  # forks a kernel by a child in between, see Between
         self.settle = None  # what a kernel does before its sandbox is there
 
     def answer(self, message):
@@ -184,6 +268,7 @@ class Zygote:
             os._exit(0)
         settings = json.loads(data)
         self.policy = Policy(settings)
+        self.bear = _between(binascii.a2b_base64(settings["between"] or ""))
         missing = _preimport(_STANDARD)
         missing.update(_preimport(settings["preimport"]))
         driver.kernel = driver.prepare()
@@ -217,34 +302,37 @@ class Zygote:
     def fork(self, data, files):
         """Fork a kernel into a sandbox, and return True in it.
 
-        A child in the middle forks it and ends, so that its parent is the
+        A child in between forks it and ends, so that its parent is the
         sandbox's PID 1, which waits for it.
         """
-        middle = self.fork_middle(files[0]) if self.returns else self.fork_beyond(files[0], files[1])
-        if middle == 0:
+        init, tell, *_ = files
+        child = self.fork_there(init, files) if self.returns else self.fork_beyond(init, tell, files)
+        if child == 0:
             self.descend(data, files)
             return True
-        os.waitpid(middle, 0)
         return False
 
-    def fork_middle(self, init):
-        """Fork a child in the pid namespace of a process."""
+    def fork_there(self, init, files):
+        """Fork in the pid namespace of a process, and come back from there."""
         _check(_libc.setns(init, _NEW_PID), "setns of the pid namespace")
-        child = _fork()
+        try:
+            child = self.bear(files)
+        except BaseException:
+            self.leave()
+            raise
         if child:
             self.leave()
-        return _check(child, "fork")
+        return child
 
-    def fork_beyond(self, init, tell):
-        """Fork a child in the pid namespace of a process, by one that enters it for good and waits for that child."""
+    def fork_beyond(self, init, tell, files):
+        """Fork in the pid namespace of a process, by a child that enters it for good."""
         beyond = _check(_fork(), "fork")
         if beyond:
+            os.waitpid(beyond, 0)
             return beyond
         try:
             _check(_libc.setns(init, _NEW_PID), "setns of the pid namespace")
-            middle = _check(_fork(), "fork")
-            if middle:
-                os.waitpid(middle, 0)
+            if self.bear(files):
                 os._exit(0)
             return 0
         except BaseException as error:
@@ -256,17 +344,13 @@ class Zygote:
             os._exit(1)
 
     def descend(self, data, files):
-        """Fork the kernel, enter the sandbox, and return, locked down.
+        """Enter the sandbox, and return, locked down.
 
         From the setns on, code of a tenant may run around us.
         """
-        init, tell, there, control, out, err, *joins = files
+        init, tell, there, control, out, err, *_ = files
         try:
             request = json.loads(data)
-            for group in joins:
-                os.pwrite(group, b"0", 0)
-            if _check(_fork(), "fork"):
-                os._exit(0)
             os.setsid()
             os.close(self.socket.detach())  # so that the end of the zygote is seen
             self.settle()

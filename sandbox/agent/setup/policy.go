@@ -10,8 +10,9 @@ import (
 
 // Policy returns how the tenant's processes are locked down, as a zygote reads
 // it: what lockDown does to the agent, and so to all that it starts. preimport
-// are the modules that the zygote loads beside its own.
-func Policy(c boot.Config, preimport []string) ([]byte, error) {
+// are the modules that the zygote loads beside its own, between is the machine code that it
+// forks by, see Between of package kernel.
+func Policy(c boot.Config, preimport []string, between []byte) ([]byte, error) {
 	handled := handledRights()
 	p := struct {
 		Filter         []byte      `json:"filter"`
@@ -21,7 +22,8 @@ func Policy(c boot.Config, preimport []string) ([]byte, error) {
 		LastCapability int         `json:"last_capability"`
 		UserNamespace  bool        `json:"user_namespace"`
 		Preimport      []string    `json:"preimport"`
-	}{Filter: c.Filter, Handled: handled, LastCapability: lastCapability(), UserNamespace: c.UserNS, Preimport: append([]string{}, preimport...)}
+		Between        []byte      `json:"between"`
+	}{Filter: c.Filter, Handled: handled, LastCapability: lastCapability(), UserNamespace: c.UserNS, Preimport: append([]string{}, preimport...), Between: between}
 	for path, rights := range allowed(handled, c.Volumes) {
 		p.Rules = append(p.Rules, [2]any{path, rights})
 	}
