@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,7 +47,14 @@ func openSpares(dir string) (*spares, error) {
 		p.work.Wait()
 	})
 	for _, entry := range entries {
-		p.ready = append(p.ready, filepath.Join(dir, entry.Name()))
+		path := filepath.Join(dir, entry.Name())
+		if info, err := os.Stat(filepath.Join(path, infoFile)); err == nil && info.Size() > 0 {
+			if err := os.RemoveAll(path); err != nil { // a daemon was killed that had begun to use it
+				return nil, err
+			}
+			continue
+		}
+		p.ready = append(p.ready, path)
 	}
 	return p, nil
 }
@@ -137,9 +145,16 @@ func (s *Store) begin(dir string, info Info) error {
 	return replace(filepath.Join(dir, infoFile), data)
 }
 
+// useSpare does not truncate what is empty, as the host would begin to write such a file
+// to the disk when it is closed, and does not look first where the directory is to be.
 func useSpare(path, dir string, info []byte) error {
-	if err := os.WriteFile(filepath.Join(path, infoFile), info, 0o600); err != nil {
+	f, err := os.OpenFile(filepath.Join(path, infoFile), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(path, dir)
+	_, err = f.Write(info)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.NewSyscallError("rename", syscall.Rename(path, dir))
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -72,6 +73,23 @@ func TestSpares_Gone(t *testing.T) {
 	store := open(t, dir, ledger.Options{})
 	if err := os.Remove(filepath.Join(dir, "spare", "x")); err != nil {
 		t.Fatal(err)
+	}
+	create(t, store)
+	if left, err := open(t, dir, ledger.Options{}).Left(); err != nil || len(left) != 1 {
+		t.Errorf("%d sessions are left: %v", len(left), err)
+	}
+}
+
+// What a daemon had begun to use when it was killed is not used again.
+func TestSpares_Begun(t *testing.T) {
+	dir := t.TempDir()
+	begun := filepath.Join(dir, "spare", "x")
+	if err := errors.Join(os.MkdirAll(begun, 0o700), os.WriteFile(filepath.Join(begun, "session.json"), make([]byte, 4096), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, dir, ledger.Options{})
+	if _, err := os.Stat(begun); !os.IsNotExist(err) {
+		t.Errorf("it still waits: %v", err)
 	}
 	create(t, store)
 	if left, err := open(t, dir, ledger.Options{}).Left(); err != nil || len(left) != 1 {

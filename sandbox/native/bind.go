@@ -3,7 +3,6 @@
 package native
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -19,7 +18,9 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 	if err := x.reshape(spec.Flavor); err != nil {
 		return err
 	}
-	named := x.backend.namer.name(x, hostname(spec.Session))
+	if err := x.backend.namer.name(x, hostname(spec.Session)); err != nil {
+		return err
+	}
 	slot := x.id
 	x.mu.Lock()
 	x.id, x.spec, x.env = id, spec, spec.Env
@@ -31,8 +32,7 @@ func (x *box) bind(id sandbox.ID, spec sandbox.Spec) error {
 		client.Rename(id)
 	}
 	x.backend.rename(x, slot)
-	err := x.backend.records.rebind(x.record, slot)
-	return errors.Join(named(), err)
+	return x.backend.records.rebind(x.record, slot)
 }
 
 // rename has a sandbox known by its id. What it has on the host keeps its slot.

@@ -121,7 +121,7 @@ func (d *direct) take(ctx context.Context) error {
 
 func (d *direct) leave() { <-d.turn }
 
-// open opens what is to be looked at while something runs.
+// open opens what is to be looked at before something runs.
 func (d *direct) open(x *box) (err error) {
 	if d.watch != nil {
 		return nil
@@ -138,14 +138,21 @@ func (d *direct) open(x *box) (err error) {
 			return err
 		}
 	}
-	if w.room, err = x.openRoom(); err != nil {
-		return err
-	}
-	if w.tasks, err = x.cgroup.TaskCount(); err != nil {
-		return err
-	}
 	d.watch = w
 	return nil
+}
+
+// openRest opens what is to be looked at after that, which takes a while.
+func (w *watch) openRest(x *box) (err error) {
+	if w.room < 0 {
+		if w.room, err = x.openRoom(); err != nil {
+			return err
+		}
+	}
+	if w.tasks == nil {
+		w.tasks, err = x.cgroup.TaskCount()
+	}
+	return err
 }
 
 func (w *watch) close() {
@@ -158,6 +165,15 @@ func (w *watch) close() {
 	if w.tasks != nil {
 		_ = w.tasks.Close()
 	}
+}
+
+// leavesMore tells whether more than an idle kernel is left, or cannot tell.
+func (w *watch) leavesMore() bool {
+	if w.tasks == nil {
+		return true
+	}
+	n, err := w.tasks.Read()
+	return err != nil || n > 1
 }
 
 // isFull tells whether no more files, or no more of them, can be written.

@@ -139,11 +139,12 @@ func (r *run) do(ctx context.Context) ([]sandbox.Frame, error) {
 	if err := r.send(limit); err != nil {
 		return nil, err
 	}
+	_ = r.watch.openRest(r.box) // while it runs; what is missing then is taken for the worst
 	done, err := r.awaitDone(limit)
 	if err != nil {
 		return nil, err
 	}
-	return r.finish(ctx, done)
+	return r.finish(ctx, done), nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -215,19 +216,16 @@ var streams = [2]sandbox.Stream{sandbox.Stdout, sandbox.Stderr} //nolint:gocheck
 // finish returns the output and the end of a run that is done. Where something is left that
 // could print before the next run, or a later run could be blamed for what this has left, an
 // agent is started.
-func (r *run) finish(ctx context.Context, done *kernel.Done) ([]sandbox.Frame, error) {
-	tasks, err := r.watch.tasks.Read()
-	if err != nil {
-		return nil, err
-	}
+func (r *run) finish(ctx context.Context, done *kernel.Done) []sandbox.Frame {
+	more := r.watch.leavesMore()
 	r.understood()
 	exit := &sandbox.Exit{Result: done.Result, CPU: max(quick.ProcessorTime(r.pid)-r.cpu, 0)}
 	frames := r.output(exit)
 	exit.Duration = time.Since(r.began)
-	if tasks > 1 || done.Tasks || r.watch.isFull() {
+	if more || done.Tasks || r.watch.isFull() {
 		r.box.needAgent(ctx)
 	}
-	return append(frames, r.frame(sandbox.Frame{Exit: exit})), nil
+	return append(frames, r.frame(sandbox.Frame{Exit: exit}))
 }
 
 // output reads what was printed, and counts in exit what is over the limit.

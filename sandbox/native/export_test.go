@@ -186,7 +186,7 @@ func NameWhenClosed() error {
 		return nil //nolint:nilerr // the caller wants another
 	}
 	n.close()
-	return n.name(&box{}, "late")()
+	return n.name(&box{}, "late")
 }
 
 // EndOrphans looks once for what nobody claims, and ends it.

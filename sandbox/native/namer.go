@@ -5,14 +5,17 @@ package native
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// A namer gives sandboxes their host names, from one thread that enters the name
-// space of each for a moment. It may run nothing else, and ends with its goroutine.
+// A namer gives sandboxes their host names. Whoever asks enters the name space of the
+// sandbox for a moment, where its thread gets back from there. Else there is one thread
+// for that, which may run nothing else, and ends with its goroutine.
 type namer struct {
+	home     int // the daemon's own name space; -1 where nobody gets back to it
 	requests chan naming
 	quit     chan struct{} // closed by close
 	done     chan struct{} // closed when nobody names any more
@@ -26,10 +29,16 @@ type naming struct {
 
 var errNamer = errors.New("host names cannot be given any more")
 
-// newNamer starts the thread, which ends with close.
+// newNamer starts the thread, where one is needed. It ends with close.
 func newNamer() (*namer, error) {
-	n := &namer{requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
+	n := &namer{home: -1, requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
+	if mappedIDs() == allIDs {
+		close(n.done)
+		var err error
+		n.home, err = unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return n, os.NewSyscallError("open", err)
+	}
 	go func() {
 		defer close(n.done)
 		offMainThread(func() { n.serve(started) })
@@ -71,20 +80,42 @@ func (n *namer) serve(started chan<- error) {
 	}
 }
 
-// name begins to give a sandbox its name, and returns how to wait for that.
-func (n *namer) name(x *box, name string) (wait func() error) {
+// name gives a sandbox its name.
+func (n *namer) name(x *box, name string) error {
+	select {
+	case <-n.quit:
+		return errNamer
+	default:
+	}
+	if n.home >= 0 {
+		return n.visit(x, name)
+	}
 	r := naming{of: x, name: name, result: make(chan error, 1)}
 	select {
 	case n.requests <- r:
-		return func() error { return <-r.result }
+		return <-r.result
 	case <-n.done:
-		return func() error { return errNamer }
+		return errNamer
 	}
+}
+
+// visit does so on the thread that it is called on.
+func (n *namer) visit(x *box, name string) error {
+	runtime.LockOSThread()
+	err := x.setHostname(name)
+	if back := unix.Setns(n.home, unix.CLONE_NEWUTS); back != nil {
+		return errors.Join(err, fmt.Errorf("host names: %w", back)) // the thread ends with its goroutine
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 func (n *namer) close() {
 	close(n.quit)
 	<-n.done
+	if n.home >= 0 {
+		_ = unix.Close(n.home)
+	}
 }
 
 // setHostname runs on a thread that may change its namespaces.

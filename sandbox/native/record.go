@@ -77,7 +77,7 @@ func (r records) rebind(rec record, slot sandbox.ID) error {
 	if err := r.writeAt(rec, slot); err != nil {
 		return err
 	}
-	return os.Rename(r.path(slot), r.path(rec.ID))
+	return os.NewSyscallError("rename", unix.Rename(r.path(slot), r.path(rec.ID)))
 }
 
 func (r records) writeAt(rec record, name sandbox.ID) error {

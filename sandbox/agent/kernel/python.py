@@ -113,9 +113,6 @@ class _Nowhere:
     def close(self):
         pass
 
-    def send(self, message):
-        _encode(message)
-
 
 def _decode(text):
     """Read {"run":{"id":"…","code":"…"}}, always written in that order, or {"bind":"…"}."""
@@ -525,17 +522,23 @@ class Kernel:
         """Run cells, and leave nothing of them but memory that was touched.
 
         What forks then shares those pages, and a first cell of a session costs
-        what a later one does: half the memory of a kernel, and of its start.
+        what a later one does: half the memory of a kernel, and of its start. So
+        each comes and goes by a socket, as it will.
         """
+        import _socket
         import linecache
 
-        self.process = os.getpid()
-        names, out, err = dict(self.names), sys.stdout, sys.stderr
-        sys.stdout = sys.stderr = open(os.devnull, "w")
+        names, before = dict(self.names), self.control
+        agent, ours = _socket.socketpair()
+        self.attach(_Control(ours.detach()))
         for source in cells:
-            self.run("0", source)
-        sys.stdout.close()
-        sys.stdout, sys.stderr = out, err
+            body = b'{"run":{"id":"0","code":%s}}' % encode_basestring_ascii(source).encode()
+            agent.send(len(body).to_bytes(4, "big") + body)
+            self.run(*self.control.receive())
+            agent.recv(_LARGEST_MESSAGE)
+        agent.close()
+        self.control.close()
+        self.attach(before)
         for name in self.sources.lines:
             linecache.cache.pop(name, None)
         self.sources.lines.clear()
@@ -710,10 +713,16 @@ def _representations(value):
 
 
 def prepare():
-    """Return a kernel that has run cells, to be served in what is forked."""
+    """Return a kernel that has run cells, to be served in what is forked.
+
+    What they print goes to descriptor 1, which nobody reads; but our errors may be read.
+    """
     kernel = Kernel()
     kernel.install()
-    kernel.rehearse(_REHEARSAL * 10)  # so often that the interpreter knows what it runs
+    errors = sys.stderr
+    with open(os.devnull, "w") as sys.stderr:
+        kernel.rehearse(_REHEARSAL * 10)  # so often that the interpreter knows what it runs
+    sys.stderr = errors
     return kernel
 
 

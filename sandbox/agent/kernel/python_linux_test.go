@@ -368,7 +368,7 @@ func TestPython_LargeCell(t *testing.T) {
 	}
 }
 
-// A zygote loads the driver once, and forks.
+// A zygote loads the driver once, and forks. What it prints meanwhile is for nobody.
 func TestPython_FromZygote(t *testing.T) {
 	start(t, sandbox.Python).stop() // or skip
 	zygote := `
@@ -376,8 +376,11 @@ import importlib.util, os, sys
 spec = importlib.util.spec_from_file_location("sandwarden_kernel", sys.argv[1])
 kernel = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kernel)
+out = os.dup(1)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 prepared = kernel.prepare()
 if os.fork() == 0:
+    os.dup2(out, 1)
     kernel.serve(3, prepared)
 os.close(3)
 os.wait()
