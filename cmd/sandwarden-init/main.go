@@ -1,9 +1,13 @@
 //go:build linux
 
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command sandwarden-init builds the walls of a sandbox around itself and becomes
 // the agent, or enters a template's tree and becomes a zygote. The daemon carries it
 // inside and starts it; it is of no use by hand. It is apart from the agent since it
-// starts once more for every sandbox, and so has to be small.
+// starts once more for every sandbox, and so has to be small: it does not look for
+// limits of processors, either.
 package main
 
 import (
@@ -11,21 +15,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 )
 
-// init keeps main on the process's first thread: while another becomes the agent,
-// nobody can enter the namespaces of the process.
-func init() { runtime.LockOSThread() } //nolint:gochecknoinits // later is too late
-
-func main() {
-	err := run(os.Args[1:])
-	tell(err)
+// init does all of it, since until main begins all is on the process's first thread:
+// while another becomes the agent, nobody can enter the namespaces of the process. To
+// lock main to it would take a thread more.
+func init() { //nolint:gochecknoinits // see above
+	tell(run(os.Args[1:]))
 	os.Exit(1)
 }
+
+func main() {}
 
 // run returns only with the reason for which it failed.
 func run(args []string) error {
@@ -37,7 +40,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := boot.DecodeConfig(data)
+	c, err := boot.DecodeWalls(data)
 	if err != nil {
 		return err
 	}

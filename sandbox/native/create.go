@@ -324,9 +324,8 @@ func (x *box) config(g *gifts) boot.Config {
 // agentConfig is what the agents of all sandboxes of a template have in common.
 func (b *Backend) agentConfig(t sandbox.Template) boot.Config {
 	return boot.Config{
-		Filter: b.filter,
-		UserNS: mappedIDs() < allIDs, Processes: b.processes(), Grace: b.opts.OrphanGrace, RingBytes: 1 << 20,
-		Env: baseEnv(), Volumes: b.agentVolumes(),
+		Walls: boot.Walls{UserNS: mappedIDs() < allIDs, Processes: b.processes(), Filter: b.filter, Volumes: b.agentVolumes()},
+		Grace: b.opts.OrphanGrace, RingBytes: 1 << 20, Env: baseEnv(),
 		Kernel: boot.Kernel{Language: t.Language, Interpreter: b.interpreters[t.Name], Driver: driverPath(t.Language)},
 	}
 }

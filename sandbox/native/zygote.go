@@ -71,7 +71,7 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
 	name, _, _ := kernel.Zygote(t.Language)
 	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
-	config, err := boot.Config{UserNS: mappedIDs() < allIDs, Env: append(env, baseEnv()...), Zygote: argv}.Encode()
+	config, err := boot.Config{Walls: boot.Walls{UserNS: mappedIDs() < allIDs, Zygote: argv, ZygoteEnv: append(env, baseEnv()...)}}.Encode()
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (z *zygote) load(ctx context.Context, b *Backend, t sandbox.Template) error
 	if b.opts.noBetween {
 		between = nil
 	}
-	policy, err := setup.Policy(b.agentConfig(t), b.opts.Preimport, between)
+	policy, err := setup.Policy(b.agentConfig(t).Walls, b.opts.Preimport, between)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox"
 )
 
-// Descriptors of a sandbox's program when it starts. Those of [Config.JoinFiles]
+// Descriptors of a sandbox's program when it starts. Those of [Walls.JoinFiles]
 // follow.
 const (
-	ConfigFD = 3  // read end of a pipe: the Config as JSON
+	ConfigFD = 3  // read end of a pipe: the Config, see [Config.Encode]
 	SocketFD = 4  // bound unix socket; the agent itself listens, after its drop of rights
 	ReadyFD  = 5  // write end of a pipe: WallsWord, then ReadyWord; or the text of what failed
 	SelfFD   = 6  // sealed memory file of the agent
@@ -34,30 +34,18 @@ const (
 	ReadyWord = "ready" // by the agent, which serves
 )
 
-// A Config tells the agent what to become. It is written by the daemon alone.
+// A Config tells the program that builds the walls, and the agent that it becomes, what
+// to do. It is written by the daemon alone.
 type Config struct {
-	Hostname   string
-	UID, GID   int
-	UserNS     bool          // there is a user namespace around us: no device may be made
-	Secret     []byte        // known to the daemon and to us
-	DiskBytes  int64         // of /work, /tmp and /dev/shm together
-	Inodes     int           // of them together
-	Processes  uint64        // RLIMIT_NPROC; 0 leaves it
-	Filter     []byte        // seccomp program
-	Grace      time.Duration // without a daemon for so long, the sandbox ends itself
-	Env        []string      // of kernels and commands
-	Kernel     Kernel
-	Volumes    []Volume // of the host, that the sandbox sees
-	RingBytes  int      // unacknowledged output that is kept
-	JoinMode   Join     // how children get into the cgroup `work`
-	JoinFiles  int      // how many descriptors from FirstFD on are for joining
-	WorkFolder bool     // the descriptor after them is the folder for cgroups of executions
-	Forked     bool     // the KernelFiles after it are our ends of a kernel that the daemon has forked
-	Group      string   // below that folder, of the forked kernel; empty: it has none yet
-	AgentFiles int      // how many descriptors after them are for joining the agent's own cgroups
-	Prestart   bool     // the kernel is to be there before it is asked for
-	Late       bool     // the agent starts when the daemon connects to it, which then hands over the kernel
-	Zygote     []string // what a zygote becomes: an interpreter, and its arguments
+	Walls `json:"-"`
+
+	Secret    []byte        // known to the daemon and to us
+	Grace     time.Duration // without a daemon for so long, the sandbox ends itself
+	Env       []string      // of kernels and commands
+	Kernel    Kernel
+	RingBytes int    // unacknowledged output that is kept
+	Group     string // below the folder of `work`, of the forked kernel; empty: it has none yet
+	Prestart  bool   // the kernel is to be there before it is asked for
 }
 
 // A Volume is a folder that the sandbox sees.
@@ -86,12 +74,18 @@ const (
 	JoinSelf   Join = "self"   // v2: the child joins by itself before it executes
 )
 
-// Encode returns the config as the agent reads it.
-func (c Config) Encode() ([]byte, error) { return json.Marshal(c) }
+// Encode returns the config as programs read it: the walls, then the rest as JSON.
+func (c Config) Encode() ([]byte, error) {
+	rest, err := json.Marshal(c)
+	return append(c.encode(), rest...), err
+}
 
 // DecodeConfig reads what Encode wrote.
 func DecodeConfig(data []byte) (Config, error) {
 	var c Config
-	err := json.Unmarshal(data, &c)
+	rest, err := c.decode(data)
+	if err == nil {
+		err = json.Unmarshal(rest, &c)
+	}
 	return c, err
 }

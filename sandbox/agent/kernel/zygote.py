@@ -2,8 +2,8 @@
 
 The daemon starts this file with root's rights in the tree of a template, with
 its end of a packet socket as descriptor 3. The first packet says what every
-kernel is to be: {"filter": base64, "handled": rights of Landlock, "rules":
-[[path, rights], …], "limits": [[resource, value], …], "last_capability": n,
+kernel is to be: {"filter": base64, "handled": rights of Landlock, "shared" and
+"rules": [[path, rights], …] of what is the template's and of others, "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules], "between": base64 of machine
 code}. The answer is {"ready": …}.
 
@@ -91,14 +91,16 @@ class Policy:
             raise ValueError("no seccomp program was given")
         self.filter = _Filter(len(program) // 8, program)
         self.handled = settings["handled"]
+        self.shared = [(path.encode(), rights) for path, rights in settings["shared"]]
         self.rules = [(path.encode(), rights) for path, rights in settings["rules"]]
+        self.ruleset = -1
         self.limits = settings["limits"]
         # The others we have lost for good when we began.
         self.capabilities = [c for c in range(settings["last_capability"] + 1) if _prctl(_CAPBSET_READ, c)]
         self.user_namespace = settings["user_namespace"]
 
-    def lock_down(self, uid, gid):
-        """Drop every right, in the same order as the agent does."""
+    def prepare(self):
+        """Do what does not depend on the sandbox, while that is being made."""
         for kind, value in self.limits:
             value = min(value, _unlimited(resource.getrlimit(kind)[1]))
             resource.setrlimit(kind, (value, value))
@@ -106,11 +108,21 @@ class Policy:
             _prctl(_CAPBSET_DROP, capability)
         _prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
         _prctl(_SET_SECUREBITS, _SECUREBITS)
+        if self.handled:  # else the kernel has no Landlock
+            attributes = struct.pack("=Q", self.handled)
+            self.ruleset = _check(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
+            self.allow(self.shared)
+
+    def lock_down(self, uid, gid):
+        """Drop every right in the sandbox, in the same order as the agent does."""
         self.become(uid, gid)
         header, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)
         _check(_libc.capset(header, none), "capset")
         _prctl(_SET_NO_NEW_PRIVS, 1)
-        self.landlock()
+        if self.handled:
+            self.allow(self.rules)
+            _check(_libc.syscall(_RESTRICT_SELF, self.ruleset, 0), "landlock")
+            os.close(self.ruleset)
         _prctl(_SET_DUMPABLE, 1)  # as after an exec; from here on there is nothing to hide
         _prctl(_SET_SECCOMP, 2, ctypes.byref(self.filter))
 
@@ -123,12 +135,9 @@ class Policy:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
 
-    def landlock(self):
-        if not self.handled:
-            return  # the kernel has none
-        attributes = struct.pack("=Q", self.handled)
-        ruleset = _check(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
-        for path, rights in self.rules:
+    def allow(self, rules):
+        """Add rules of Landlock."""
+        for path, rights in rules:
             try:
                 place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
             except OSError as error:
@@ -138,10 +147,8 @@ class Policy:
             if os.fstat(place).st_mode & 0o170000 != 0o040000:
                 rights &= _FILE_RIGHTS
             rule = struct.pack("=Qi", rights, place)
-            _check(_libc.syscall(_ADD_RULE, ruleset, 1, rule, 0), "landlock rule")
+            _check(_libc.syscall(_ADD_RULE, self.ruleset, 1, rule, 0), "landlock rule")
             os.close(place)
-        _check(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock")
-        os.close(ruleset)
 
 
 def _unlimited(value):
@@ -354,6 +361,7 @@ class Zygote:
             os.setsid()
             os.close(self.socket.detach())  # so that the end of the zygote is seen
             self.settle()
+            self.policy.prepare()
             if not os.read(there, 1):
                 os._exit(0)
             _check(_libc.setns(init, _NEW_NAMESPACES), "setns")

@@ -29,13 +29,14 @@ func landlock(volumes []boot.Volume) error {
 		return errno
 	}
 	defer func() { _ = unix.Close(int(fd)) }()
-	rules := allowed(handled, volumes)
-	for fd := boot.FirstFD; fd < boot.FirstFD+8; fd++ { // the agent's own cgroup folder; nobody else can reach it
-		rules[fmt.Sprintf("/proc/self/fd/%d", fd)] = handled
-	}
-	for path, rights := range rules {
-		if err := allow(int(fd), path, rights); err != nil {
+	for path, rights := range allowed(handled, volumes) {
+		if err := allowPath(int(fd), path, rights); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	for own := boot.FirstFD; own < boot.FirstFD+8; own++ { // the agent's own cgroup folder; nobody else can reach it
+		if err := allow(int(fd), own, handled); err != nil && !errors.Is(err, unix.EBADF) {
+			return fmt.Errorf("descriptor %d: %w", own, err)
 		}
 	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
@@ -86,9 +87,8 @@ func allowed(handled uint64, volumes []boot.Volume) map[string]uint64 {
 	return rules
 }
 
-// allow adds one rule. What is not there needs none, and a file takes no rights
-// of folders.
-func allow(ruleset int, path string, rights uint64) error {
+// allowPath adds one rule. What is not there needs none.
+func allowPath(ruleset int, path string, rights uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENXIO) {
 		return nil
@@ -97,6 +97,11 @@ func allow(ruleset int, path string, rights uint64) error {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
+	return allow(ruleset, fd, rights)
+}
+
+// allow adds a rule for what is open. A file takes no rights of folders.
+func allow(ruleset, fd int, rights uint64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err

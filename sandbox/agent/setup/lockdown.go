@@ -18,7 +18,7 @@ import (
 // lockDown drops every right, in the one order that works: limits while we may
 // set them, capabilities while we may drop them, Landlock after the mounts,
 // and seccomp last.
-func lockDown(c boot.Config) error {
+func lockDown(c boot.Walls) error {
 	steps := []struct {
 		what string
 		do   func() error
@@ -41,7 +41,7 @@ func lockDown(c boot.Config) error {
 	return nil
 }
 
-func setLimits(c boot.Config) error {
+func setLimits(c boot.Walls) error {
 	for resource, limit := range limitsOf(c) {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
@@ -55,7 +55,7 @@ func setLimits(c boot.Config) error {
 	return nil
 }
 
-func limitsOf(c boot.Config) map[int]uint64 {
+func limitsOf(c boot.Walls) map[int]uint64 {
 	limits := map[int]uint64{
 		unix.RLIMIT_CORE:   1, // not 0: at 0 the kernel still runs a host's program for cores, at 1 nothing
 		unix.RLIMIT_NOFILE: 4096, unix.RLIMIT_MEMLOCK: 64 << 10,
@@ -97,7 +97,7 @@ func setSecurebits() error {
 	return unix.Prctl(unix.PR_SET_SECUREBITS, noRoot|keepCapsLock|noAmbient, 0, 0, 0)
 }
 
-func becomeTenant(c boot.Config) error {
+func becomeTenant(c boot.Walls) error {
 	// Raw calls: those of package syscall change all threads, and only this one
 	// passes the exec.
 	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)

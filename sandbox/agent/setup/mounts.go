@@ -30,7 +30,7 @@ const (
 
 // mountProc mounts a fresh /proc of this pid namespace and masks what tells of
 // the host or acts on it. The masks' source is checked to be the null device.
-func mountProc(c boot.Config) error {
+func mountProc(c boot.Walls) error {
 	fresh, err := freshProc()
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func freshProc() (int, error) {
 
 // dropProc takes the host's /proc away, which the tree has in a user namespace: there
 // the kernel makes another only for who sees one already.
-func dropProc(c boot.Config) error {
+func dropProc(c boot.Walls) error {
 	if !c.UserNS {
 		return nil
 	}
@@ -137,7 +137,7 @@ func mountTerminals() error {
 // mountDisk mounts what can be written: one tmpfs, bounded in bytes and in files,
 // for all of it, since each file system costs the kernel memory for each control
 // group that there is. Its pages are charged to who writes.
-func mountDisk(c boot.Config) error {
+func mountDisk(c boot.Walls) error {
 	const owned, open, empty = 0o755, 0o777 | os.ModeSticky, 0o555
 	options := fmt.Sprintf("mode=0755,size=%d,nr_inodes=%d", c.DiskBytes, c.Inodes)
 	if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
@@ -177,7 +177,7 @@ func makeFolder(dir string, mode os.FileMode, uid, gid int) error {
 
 // nameTenant gives the session's user a name, in files that lie where the
 // tenant cannot reach them but through the mounts.
-func nameTenant(c boot.Config) error {
+func nameTenant(c boot.Walls) error {
 	files := map[string]string{ // the tenant first: in a user namespace it may be id 0
 		"passwd": fmt.Sprintf("sandbox:x:%d:%d:sandbox:/work:/bin/bash\nroot:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", c.UID, c.GID),
 		"group":  fmt.Sprintf("sandbox:x:%d:\nroot:x:0:\nnogroup:x:65534:\n", c.GID),

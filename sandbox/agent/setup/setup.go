@@ -15,7 +15,7 @@ import (
 
 // Run builds the walls, locks the door and executes the agent, on the process's
 // first thread. It returns only when something failed; the sandbox must then end.
-func Run(c boot.Config, config []byte) error {
+func Run(c boot.Walls, config []byte) error {
 	if err := buildWalls(c); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func Run(c boot.Config, config []byte) error {
 
 // buildWalls joins the agent's control groups, enters a copy of the template's tree, makes the file systems there and
 // brings up loopback.
-func buildWalls(c boot.Config) error {
+func buildWalls(c boot.Walls) error {
 	shared := volumes{all: c.Volumes}
 	steps := []struct {
 		what string
@@ -65,7 +65,7 @@ func buildWalls(c boot.Config) error {
 
 // joinGroups moves this thread to the agent's control groups: the exec leaves no
 // other. The daemon could move all of us, but that takes the kernel milliseconds.
-func joinGroups(c boot.Config) error {
+func joinGroups(c boot.Walls) error {
 	first := boot.FirstFD + passed(c)
 	for fd := first; fd < first+c.AgentFiles; fd++ {
 		if _, err := unix.Pwrite(fd, []byte("0"), 0); err != nil {
@@ -78,7 +78,7 @@ func joinGroups(c boot.Config) error {
 // leaveCgroupNamespace hides where in the host's cgroups we are, once we are
 // there. With v2 we stay in the host's: from a namespace
 // made in `agent` nobody may be moved to `work`.
-func leaveCgroupNamespace(c boot.Config) error {
+func leaveCgroupNamespace(c boot.Walls) error {
 	if c.JoinMode == boot.JoinSelf {
 		return nil
 	}
@@ -104,7 +104,7 @@ func enterTree() error {
 // execGuest becomes the agent, or what waits until one is needed. The agent finds its
 // configuration again at ConfigFD. It sees one processor: it does little, and each
 // costs threads.
-func execGuest(c boot.Config, config []byte) error {
+func execGuest(c boot.Walls, config []byte) error {
 	fd, err := unix.MemfdCreate("config", 0)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func execGuest(c boot.Config, config []byte) error {
 }
 
 // next is the descriptor of the program that we become.
-func next(c boot.Config) int {
+func next(c boot.Walls) int {
 	if c.Late {
 		return boot.PauseFD
 	}
@@ -141,7 +141,7 @@ const Path = "/usr/bin:/usr/sbin:/bin:/sbin"
 
 // closeOthers lets only the descriptors of the contract pass the exec: one more,
 // of a folder outside, would be a way out.
-func closeOthers(c boot.Config) error {
+func closeOthers(c boot.Walls) error {
 	unix.CloseOnExec(boot.PauseFD)
 	if !c.Late {
 		unix.CloseOnExec(boot.AliveFD)
@@ -150,7 +150,7 @@ func closeOthers(c boot.Config) error {
 }
 
 // passed is how many descriptors from [boot.FirstFD] on the agent gets.
-func passed(c boot.Config) int {
+func passed(c boot.Walls) int {
 	n := c.JoinFiles
 	if c.WorkFolder {
 		n++

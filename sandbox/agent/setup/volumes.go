@@ -35,7 +35,7 @@ func (v *volumes) take() error {
 
 // attach puts them where they are to be, with the owner's files as the
 // tenant's. Nothing of the tenant has run yet, so the way there is ours.
-func (v *volumes) attach(c boot.Config) error {
+func (v *volumes) attach(c boot.Walls) error {
 	maps := idMaps{inside: Owner{c.UID, c.GID}, of: map[Owner]*os.File{}}
 	defer maps.close()
 	for i, volume := range v.all {
@@ -46,7 +46,7 @@ func (v *volumes) attach(c boot.Config) error {
 	return nil
 }
 
-func attach(c boot.Config, mount int, volume boot.Volume, maps *idMaps) error {
+func attach(c boot.Walls, mount int, volume boot.Volume, maps *idMaps) error {
 	defer func() { _ = unix.Close(mount) }()
 	var ids *os.File
 	if volume.Mapped {
@@ -66,7 +66,7 @@ func attach(c boot.Config, mount int, volume boot.Volume, maps *idMaps) error {
 
 // makeMountPoint makes the folders below /work, which is the session's own; all
 // others are in the template.
-func makeMountPoint(c boot.Config, target string) error {
+func makeMountPoint(c boot.Walls, target string) error {
 	below, ok := strings.CutPrefix(target, "/work/")
 	if !ok {
 		return nil

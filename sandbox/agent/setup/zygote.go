@@ -32,7 +32,7 @@ var zygoteRights = []int{ //nolint:gochecknoglobals // a table
 // RunZygote enters a copy of the template's tree, with no /proc and nothing that can
 // be written, and becomes the interpreter that c names there, with the program that
 // forks. It returns only when something failed.
-func RunZygote(c boot.Config) error {
+func RunZygote(c boot.Walls) error {
 	steps := []struct {
 		what string
 		do   func() error
@@ -49,7 +49,7 @@ func RunZygote(c boot.Config) error {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
-	return os.NewSyscallError("execve", syscall.Exec(c.Zygote[0], c.Zygote, c.Env))
+	return os.NewSyscallError("execve", syscall.Exec(c.Zygote[0], c.Zygote, c.ZygoteEnv))
 }
 
 func dropOtherRights() error {
