@@ -1,12 +1,8 @@
 //go:build linux
 
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Command sandwarden-agent is PID 1 of every sandbox that we make, and a guest in
 // those of a microsandbox server. The daemon carries it inside and starts it; it
-// is of no use by hand. It does not look for limits of processors, since the daemon
-// tells it how many to use.
+// is of no use by hand.
 package main
 
 import (

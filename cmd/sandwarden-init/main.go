@@ -1,13 +1,9 @@
 //go:build linux
 
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Command sandwarden-init builds the walls of a sandbox around itself and becomes
 // the agent, or enters a template's tree and becomes a zygote. The daemon carries it
 // inside and starts it; it is of no use by hand. It is apart from the agent since it
-// starts once more for every sandbox, and so has to be small: it does not look for
-// limits of processors, either.
+// starts once more for every sandbox, and so has to be small.
 package main
 
 import (
