@@ -93,6 +93,7 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 	if !isRecorded(rec) { // looked at while the descriptor keeps the number from being another's
 		return nil, errors.Join(errOther, process.Close())
 	}
+	x.process = process
 	if b.cgroups != nil {
 		if x.cgroup, err = b.cgroups.Open(rec.slot()); err == nil {
 			err = x.cgroup.Thaw() // its daemon may have ended while it was frozen
@@ -103,15 +104,15 @@ func (b *Backend) adopt(ctx context.Context, rec record) (*box, error) {
 	}
 	if err != nil {
 		x.hangUp()
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.process = nil
 		return nil, errors.Join(err, process.Close())
 	}
 	b.mu.Lock()
 	b.boxes[rec.ID] = x
 	delete(b.claimed, rec.ID)
 	b.mu.Unlock()
-	x.mu.Lock()
-	x.process = process
-	x.mu.Unlock()
 	go x.watch(rec.PID)
 	return x, nil
 }

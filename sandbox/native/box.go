@@ -491,8 +491,10 @@ func (x *box) release(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	if !x.record.Room {
+		if err := os.Remove(x.socketPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	if err := x.backend.records.remove(x.record); err != nil {
 		return err

@@ -40,9 +40,12 @@ func awaitWord(ctx context.Context, ready *os.File, word string) error {
 // connect speaks with the agent for the first time, and makes sure that it is
 // the process that we started.
 func (x *box) connect(ctx context.Context) error {
-	conn, err := dial(ctx, x.socketPath(), x.record)
+	conn, err := x.dial(ctx)
 	if err != nil {
 		return err
+	}
+	if err := admit(ctx, conn, x.record); err != nil {
+		return errors.Join(err, conn.Close())
 	}
 	client := agent.NewClient(x.id, conn, x.disconnected)
 	if _, err := client.Hello(ctx); err != nil {
@@ -52,30 +55,34 @@ func (x *box) connect(ctx context.Context) error {
 	return nil
 }
 
-// dial connects to the agent of a record: it checks who listens, and that both
-// know the secret.
-func dial(ctx context.Context, path string, rec record) (net.Conn, error) {
+// dial connects to the agent, wherever it listens.
+func (x *box) dial(ctx context.Context) (net.Conn, error) {
+	if x.record.Room {
+		return x.dialSocket()
+	}
+	path := x.socketPath()
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = folder.Close() }()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", short(folder, path))
-	if err != nil {
-		return nil, err
-	}
+	return dialer.DialContext(ctx, "unix", short(folder, path))
+}
+
+// admit checks who listens, and that both know the secret of a record.
+func admit(ctx context.Context, conn net.Conn, rec record) error {
 	if err := checkPeer(conn, rec); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return err
 	}
 	deadline, _ := ctx.Deadline() // none is no limit; begin has one
 	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return err
 	}
 	if err := agent.Greet(conn, rec.Secret); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return err
 	}
-	return conn, conn.SetDeadline(time.Time{})
+	return conn.SetDeadline(time.Time{})
 }
 
 // checkPeer asks the kernel who called listen on the other end.
@@ -105,6 +112,14 @@ func checkPeer(conn net.Conn, rec record) error {
 }
 
 // bindSocket makes the agent's socket without listening: the agent does that.
+func (x *box) bindSocket() (*os.File, error) {
+	if x.record.Room {
+		return x.backend.room.bind()
+	}
+	return bindSocket(x.socketPath())
+}
+
+// bindSocket makes one that is a file.
 func bindSocket(path string) (*os.File, error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -123,7 +123,7 @@ func (b *Backend) create(ctx context.Context, id sandbox.ID, spec sandbox.Spec, 
 			x = nil
 		}
 	}()
-	if err := b.records.write(x.record); err != nil {
+	if err := b.records.begin(x.record); err != nil {
 		return x, err
 	}
 	if err := x.makeCgroup(spec.Flavor); err != nil {
@@ -274,7 +274,7 @@ func (x *box) startWith(g *gifts) (ready *os.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := bindSocket(x.socketPath())
+	socket, err := x.bindSocket()
 	if err != nil {
 		return nil, err
 	}

@@ -84,12 +84,18 @@ func (g *gifts) outputsAt() int {
 }
 
 // canBeLate tells whether sandboxes can do without an agent at first: the files of PID 1
-// must be to be had, and the tasks of a sandbox counted.
+// must be to be had, the namespace of its socket be to be entered, and the tasks of a sandbox
+// counted.
 func (b *Backend) canBeLate(x *box) bool {
-	if !b.canPause || b.cgroups == nil || !b.cgroups.CountsTasks() {
+	if !b.canPause || b.room == nil || b.cgroups == nil || !b.cgroups.CountsTasks() {
 		return false
 	}
-	fd, err := x.grab(0)
+	socket, err := x.grab(boot.SocketFD)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(socket) }()
+	fd, err := b.room.beside(socket)
 	if err != nil {
 		return false
 	}

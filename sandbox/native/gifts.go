@@ -56,7 +56,7 @@ func (x *box) openGifts() (_ *gifts, err error) {
 	}
 	if err == nil && g.born != nil && x.backend.late {
 		x.direct, err = newDirect(g.kernel, g.outputsAt())
-		x.record.Late = x.direct != nil
+		x.record.Late, x.record.Room = x.direct != nil, x.direct != nil
 	}
 	return g, err
 }

@@ -101,13 +101,12 @@ func (n *namer) name(x *box, name string) error {
 
 // visit does so on the thread that it is called on.
 func (n *namer) visit(x *box, name string) error {
-	runtime.LockOSThread()
-	err := x.setHostname(name)
-	if back := unix.Setns(n.home, unix.CLONE_NEWUTS); back != nil {
-		return errors.Join(err, fmt.Errorf("host names: %w", back)) // the thread ends with its goroutine
+	x.mu.Lock()
+	defer x.mu.Unlock() // so that the descriptor is the process's
+	if x.process == nil {
+		return unix.ESRCH
 	}
-	runtime.UnlockOSThread()
-	return err
+	return visit(x.pidfd, n.home, unix.CLONE_NEWUTS, func() error { return unix.Sethostname([]byte(name)) })
 }
 
 func (n *namer) close() {

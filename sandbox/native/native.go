@@ -134,6 +134,7 @@ type Backend struct {
 
 	pool  *pool.Pool[poolKey, *box] // nil without
 	namer *namer
+	room  *room // nil where this user can have none
 
 	places  chan struct{} // holds one of each sandbox that is being made for a session
 	closed  sync.Once
@@ -169,6 +170,9 @@ func New(ctx context.Context, opts Options) (*Backend, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
 		}
+	}
+	if err := b.records.old.open(); err != nil {
+		return nil, &sandbox.Error{Op: "start", Kind: sandbox.Invalid, Detail: "a directory cannot be made", Err: err}
 	}
 	if err := b.checkVolumes(); err != nil {
 		return nil, err
@@ -219,6 +223,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 	}
 	if b.namer, err = newNamer(); err != nil {
 		return err
+	}
+	if b.room, err = newRoom(); err != nil && mappedIDs() == allIDs {
+		return fmt.Errorf("a network namespace: %w", err)
 	}
 	if err := b.pinVolumes(); err != nil {
 		return err
@@ -332,6 +339,10 @@ func (b *Backend) close(ctx context.Context) error {
 	if b.namer != nil {
 		b.namer.close()
 	}
+	if b.room != nil {
+		err = errors.Join(err, b.room.close())
+	}
+	err = errors.Join(err, b.records.old.close())
 	if b.nest != nil {
 		b.nest.close()
 	}

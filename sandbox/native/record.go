@@ -35,6 +35,7 @@ type record struct {
 	Memory   int        `json:"memory_mb,omitempty"` // of the flavor
 	Disk     int        `json:"disk_mb,omitempty"`   // likewise
 	Late     bool       `json:"late,omitempty"`      // its agent may be to start when somebody connects
+	Room     bool       `json:"room,omitempty"`      // its agent's socket is in a room, and no file
 	Kills    int        `json:"kills,omitempty"`     // for want of memory, as told already
 	UID      int        `json:"uid"`
 	State    string     `json:"state"` // "creating", "pooled", "ready"
@@ -55,10 +56,12 @@ func (r record) slot() string { return string(cmp.Or(r.Slot, r.ID)) }
 type records struct {
 	dir string
 	mu  *sync.RWMutex // held to write one, and alone to read all
+	old *used
 }
 
 func openRecords(stateDir string) records {
-	return records{filepath.Join(stateDir, "sandboxes"), new(sync.RWMutex)}
+	dir := filepath.Join(stateDir, "sandboxes")
+	return records{dir, new(sync.RWMutex), &used{dir: filepath.Join(dir, "used")}}
 }
 
 func (r records) path(id sandbox.ID) string { return filepath.Join(r.dir, string(id)+".json") }
@@ -71,6 +74,24 @@ const inPlace = 4096
 
 // write writes a record, or replaces it in one step.
 func (r records) write(rec record) error { return r.writeAt(rec, rec.ID) }
+
+// begin writes the first record of a sandbox, in a file that was another's where there is
+// one.
+func (r records) begin(rec record) error {
+	file, ok := r.old.take()
+	if !ok {
+		return r.write(rec)
+	}
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	if done, err := overwrite(file, data); !done || err != nil || unix.Rename(file, r.path(rec.ID)) != nil {
+		_ = os.Remove(file)
+		return r.write(rec)
+	}
+	return nil
+}
 
 // rebind replaces the record of a slot by that of the sandbox that it has become.
 func (r records) rebind(rec record, slot sandbox.ID) error {
@@ -156,6 +177,9 @@ func (r records) remove(rec record) error {
 }
 
 func (r records) removeFile(id sandbox.ID) error {
+	if r.old.put(r.path(id)) {
+		return nil
+	}
 	err := os.Remove(r.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -104,14 +104,29 @@ func (g *Guest) serve(ctx context.Context) error {
 }
 
 // listen makes the daemon's bound socket a listening one. We do it, not the
-// daemon, so that SO_PEERCRED at the other end names us.
+// daemon, so that SO_PEERCRED at the other end names us. A
+// later daemon looks for it where it is.
 func listen() (net.Listener, error) {
 	if err := unix.Listen(boot.SocketFD, boot.Backlog); err != nil {
 		return nil, err
 	}
 	f := os.NewFile(boot.SocketFD, "socket")
-	defer func() { _ = f.Close() }() // FileListener has its own copy
-	return net.FileListener(f)
+	l, err := net.FileListener(f) // which has its own copy
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return kept{l, f}, nil
+}
+
+// kept is a listener whose first file stays open.
+type kept struct {
+	net.Listener
+	file *os.File
+}
+
+// Close implements [net.Listener].
+func (k kept) Close() error {
+	return errors.Join(k.Listener.Close(), k.file.Close())
 }
 
 // door lets in who knows the secret.
