@@ -17,7 +17,7 @@ var errCut = errors.New("the configuration is cut short")
 
 func number[T ~int | ~int64 | ~uint64](c *codec, p *T) {
 	if !c.reads {
-		c.data = binary.AppendVarint(c.data, int64(*p)) //nolint:gosec // it comes back by the same way
+		c.data = binary.AppendVarint(c.data, int64(*p))
 		return
 	}
 	v, n := binary.Varint(c.data)

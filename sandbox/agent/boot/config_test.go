@@ -20,7 +20,7 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(-1 - *n))
 	case reflect.Uint8, reflect.Uint64:
-		v.SetUint(math.MaxUint64 - uint64(*n)) //nolint:gosec // small
+		v.SetUint(math.MaxUint64 - uint64(*n))
 	case reflect.String:
 		v.SetString(string(rune('a'+*n)) + "\x00é")
 	case reflect.Slice:
@@ -29,8 +29,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 			fill(t, v.Index(i), n)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(t, field, n)
 		}
 	default:
 		t.Fatalf("a configuration with a %s", v.Kind())
@@ -64,7 +64,7 @@ func TestConfig_Cut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range len(data) {
+	for n := range data {
 		if _, err := boot.DecodeConfig(data[:n]); err == nil {
 			t.Fatalf("%d bytes of %d are enough", n, len(data))
 		}

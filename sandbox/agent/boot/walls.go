@@ -28,7 +28,7 @@ func DecodeWalls(data []byte) (Walls, error) {
 	return w, err
 }
 
-func (w Walls) encode() []byte {
+func (w *Walls) encode() []byte {
 	var c codec
 	w.each(&c)
 	return c.data

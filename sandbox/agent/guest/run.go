@@ -5,6 +5,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"github.com/sandwarden/sandwarden/sandbox/agent"
 	"github.com/sandwarden/sandwarden/sandbox/agent/boot"
 	"github.com/sandwarden/sandwarden/sandbox/agent/quick"
+	"github.com/sandwarden/sandwarden/sandbox/agent/setup"
 	"github.com/sandwarden/sandwarden/sandbox/agent/wire"
 )
 
@@ -29,6 +31,11 @@ const greetLimit = 10 * time.Second
 func Run(ctx context.Context, c boot.Config) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err // exec has set it back; without it the tenant could trace us
+	}
+	if c.Late {
+		if err := setup.InstallFilter(c.Filter, unix.SECCOMP_FILTER_FLAG_TSYNC); err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
 	}
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(40 << 20)
