@@ -61,7 +61,7 @@ type records struct {
 
 func openRecords(stateDir string) records {
 	dir := filepath.Join(stateDir, "sandboxes")
-	return records{dir, new(sync.RWMutex), &used{dir: filepath.Join(dir, "used")}}
+	return records{dir, new(sync.RWMutex), &used{dir: filepath.Join(stateDir, "used")}}
 }
 
 func (r records) path(id sandbox.ID) string { return filepath.Join(r.dir, string(id)+".json") }

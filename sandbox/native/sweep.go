@@ -30,7 +30,7 @@ func Purge(ctx context.Context, opts Options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = b.sweep(ctx)
+	err = errors.Join(b.sweep(ctx), b.records.old.close())
 	if b.cgroups != nil {
 		err = errors.Join(err, b.cgroups.Close())
 	}
