@@ -87,7 +87,7 @@ func (g *gifts) outputsAt() int {
 // must be to be had, the namespace of its socket be to be entered, and the tasks of a sandbox
 // counted.
 func (b *Backend) canBeLate(x *box) bool {
-	if !b.canPause || b.room == nil || b.cgroups == nil || !b.cgroups.CountsTasks() {
+	if !b.canPause || b.room.space < 0 || b.cgroups == nil || !b.cgroups.CountsTasks() {
 		return false
 	}
 	socket, err := x.grab(boot.SocketFD)

@@ -5,7 +5,6 @@ package native
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,7 @@ import (
 // sandbox for a moment, where its thread gets back from there. Else there is one thread
 // for that, which may run nothing else, and ends with its goroutine.
 type namer struct {
-	home     int // the daemon's own name space; -1 where nobody gets back to it
+	home     *home // nil where nobody gets back to it
 	requests chan naming
 	quit     chan struct{} // closed by close
 	done     chan struct{} // closed when nobody names any more
@@ -31,14 +30,18 @@ var errNamer = errors.New("host names cannot be given any more")
 
 // newNamer starts the thread, where one is needed. It ends with close.
 func newNamer() (*namer, error) {
-	n := &namer{home: -1, requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
+	n := &namer{requests: make(chan naming), quit: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
-	if mappedIDs() == allIDs {
-		close(n.done)
-		var err error
-		n.home, err = unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return n, os.NewSyscallError("open", err)
+	h, err := openHome(unix.CLONE_NEWUTS, "uts")
+	if err != nil {
+		return nil, fmt.Errorf("host names: %w", err)
 	}
+	if returns, err := h.abroad(func() error { return nil }); err == nil && returns {
+		close(n.done)
+		n.home = h
+		return n, nil
+	}
+	_ = h.close()
 	go func() {
 		defer close(n.done)
 		offMainThread(func() { n.serve(started) })
@@ -55,7 +58,7 @@ func ownSpace() (int, error) {
 	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
 		return -1, err
 	}
-	return unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return openSpace("uts")
 }
 
 // serve keeps its thread locked, so that it ends with it.
@@ -87,7 +90,7 @@ func (n *namer) name(x *box, name string) error {
 		return errNamer
 	default:
 	}
-	if n.home >= 0 {
+	if n.home != nil {
 		return n.visit(x, name)
 	}
 	r := naming{of: x, name: name, result: make(chan error, 1)}
@@ -106,14 +109,14 @@ func (n *namer) visit(x *box, name string) error {
 	if x.process == nil {
 		return unix.ESRCH
 	}
-	return visit(x.pidfd, n.home, unix.CLONE_NEWUTS, func() error { return unix.Sethostname([]byte(name)) })
+	return n.home.visit(x.pidfd, func() error { return unix.Sethostname([]byte(name)) })
 }
 
 func (n *namer) close() {
 	close(n.quit)
 	<-n.done
-	if n.home >= 0 {
-		_ = unix.Close(n.home)
+	if n.home != nil {
+		_ = n.home.close()
 	}
 }
 

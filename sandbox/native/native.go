@@ -134,7 +134,7 @@ type Backend struct {
 
 	pool  *pool.Pool[poolKey, *box] // nil without
 	namer *namer
-	room  *room // nil where this user can have none
+	room  *room
 
 	places  chan struct{} // holds one of each sandbox that is being made for a session
 	closed  sync.Once
@@ -210,6 +210,9 @@ func (b *Backend) prepare(ctx context.Context) error {
 	if err = b.loadAgent(); err != nil {
 		return err
 	}
+	if b.room, err = newRoom(); err != nil { // before the next line, from which on sandboxes may be adopted
+		return fmt.Errorf("a network namespace: %w", err)
+	}
 	b.uids = newUIDs(instance(b.opts.StateDir), mappedIDs())
 	b.foreign = mappedIDs() < allIDs && !b.uids.shared // the one id of all is ours in each namespace
 	b.reserve()
@@ -223,9 +226,6 @@ func (b *Backend) prepare(ctx context.Context) error {
 	}
 	if b.namer, err = newNamer(); err != nil {
 		return err
-	}
-	if b.room, err = newRoom(); err != nil && mappedIDs() == allIDs {
-		return fmt.Errorf("a network namespace: %w", err)
 	}
 	if err := b.pinVolumes(); err != nil {
 		return err

@@ -173,13 +173,20 @@ func (r records) remove(rec record) error {
 			return err
 		}
 	}
+	if len(rec.Env) == 0 && r.keep(rec.ID) { // else what may be secret would stay
+		return nil
+	}
 	return r.removeFile(rec.ID)
 }
 
+// keep keeps a file for another record. Who writes to it has done so.
+func (r records) keep(id sandbox.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.old.put(r.path(id))
+}
+
 func (r records) removeFile(id sandbox.ID) error {
-	if r.old.put(r.path(id)) {
-		return nil
-	}
 	err := os.Remove(r.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -18,34 +17,27 @@ import (
 // it is no file, which takes a disk longer to make and to remove than a socket.
 //
 // A room lives as long as its sockets, so a later daemon finds it by those of PID 1.
-type room struct{ home, space int }
+type room struct {
+	home  *home
+	space int // -1 where there can be none; those of earlier daemons may be reached
+}
 
 // newRoom makes one.
 func newRoom() (*room, error) {
-	r := &room{}
-	var err error
-	if r.home, err = networkSpace(); err != nil {
+	h, err := openHome(unix.CLONE_NEWNET, "net")
+	if err != nil {
 		return nil, err
 	}
-	made := make(chan error)
-	go offMainThread(func() {
-		runtime.LockOSThread() // for good: the thread ends there
-		err := os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWNET))
-		if err == nil {
-			r.space, err = networkSpace()
-		}
-		made <- err
+	r := &room{home: h, space: -1}
+	returns, err := h.abroad(func() (err error) {
+		r.space, err = openSpace("net")
+		return err
 	})
-	if err := <-made; err != nil {
-		return nil, errors.Join(err, unix.Close(r.home))
+	if (err != nil || !returns) && r.space >= 0 {
+		_ = unix.Close(r.space)
+		r.space = -1
 	}
 	return r, nil
-}
-
-// networkSpace opens the thread's.
-func networkSpace() (int, error) {
-	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return fd, os.NewSyscallError("open", err)
 }
 
 // bind makes a socket with a name there.
@@ -62,11 +54,15 @@ func (r *room) bind() (*os.File, error) {
 }
 
 // socket makes one without a name in a room.
-func (r *room) socket(space int) (fd int, err error) {
-	err = visit(space, r.home, unix.CLONE_NEWNET, func() error {
+func (r *room) socket(space int) (int, error) {
+	fd := -1
+	err := r.home.visit(space, func() (err error) {
 		fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		return os.NewSyscallError("socket", err)
 	})
+	if err != nil && fd >= 0 {
+		_ = unix.Close(fd)
+	}
 	return fd, err
 }
 
@@ -99,7 +95,11 @@ func (r *room) beside(socket int) (int, error) {
 }
 
 func (r *room) close() error {
-	return errors.Join(unix.Close(r.home), unix.Close(r.space))
+	err := r.home.close()
+	if r.space >= 0 {
+		err = errors.Join(err, unix.Close(r.space))
+	}
+	return err
 }
 
 // dialSocket connects to the socket that PID 1 of the sandbox has.

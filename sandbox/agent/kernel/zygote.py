@@ -62,7 +62,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork, see _renew
 _libc.mmap.restype = ctypes.c_void_p
 _PRIVATE_ANONYMOUS, _READ_WRITE, _READ_EXECUTE = 0x22, 3, 5  # of mmap, on the architectures that have machine code
-_BETWEEN_STACK = 64 << 10
+_BETWEEN_STACK = 256 << 10
+_PAGE = resource.getpagesize()
 
 
 def _check(result, what):
@@ -182,11 +183,13 @@ def _joins(files):
 
 def _between(code):
     """Return what forks a kernel by a child in between, in machine code where that can be had."""
-    if code:
-        try:
+    try:
+        # A libc that has seen threads locks what they share while it forks. A child that
+        # is killed then would leave us locked.
+        if code and ctypes.c_char.in_dll(_libc, "__libc_single_threaded").value != b"\0":
             return Between(code).bear
-        except OSError:  # a host may allow no memory that is executed and not of a file
-            pass
+    except (OSError, ValueError):  # a host may allow no memory that is executed and not of a file
+        pass
     return _bear_slowly
 
 
@@ -219,7 +222,9 @@ class Between:
         kinds = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t]
         self.call = ctypes.PYFUNCTYPE(ctypes.c_int, *kinds)(page)
         self.groups = (ctypes.c_int * (_MOST_DESCRIPTORS + 1))()
-        stack = _map(_BETWEEN_STACK) + _BETWEEN_STACK
+        below = _map(_BETWEEN_STACK)
+        _check(_libc.mprotect(ctypes.c_void_p(below), ctypes.c_size_t(_PAGE), 0), "mprotect")  # where it ends
+        stack = below + _BETWEEN_STACK
         self.arguments = (ctypes.cast(_fork, ctypes.c_void_p), stack, ctypes.addressof(self.groups), _rseq_offset())
 
     def bear(self, files):
@@ -275,12 +280,12 @@ class Zygote:
             os._exit(0)
         settings = json.loads(data)
         self.policy = Policy(settings)
-        self.bear = _between(binascii.a2b_base64(settings["between"] or ""))
         missing = _preimport(_STANDARD)
         missing.update(_preimport(settings["preimport"]))
         driver.kernel = driver.prepare()
         del sys.modules[driver.__name__]  # it is not there in a kernel that was started
         gc.collect()
+        self.bear = _between(binascii.a2b_base64(settings["between"] or ""))
         gc.freeze()  # so that no collection in a kernel copies these pages
         self.answer({"ready": {"missing": missing}})
 
