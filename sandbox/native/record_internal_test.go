@@ -3,6 +3,8 @@
 package native
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,5 +95,61 @@ func TestRecords_NotWrittenYet(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(r.dir); len(left) != 1 {
 		t.Errorf("%d files are left", len(left))
+	}
+}
+
+// The file of a record that is removed is the next one's, unless it may hold secrets of
+// its session's.
+func TestRecords_UsedAgain(t *testing.T) {
+	r := openRecords(t.TempDir())
+	if err := errors.Join(os.Mkdir(r.dir, 0o700), r.old.open()); err != nil {
+		t.Fatal(err)
+	}
+	first, second, secret := record{ID: "sb-1", Session: strings.Repeat("long", 100)}, record{ID: "sb-2"}, record{ID: "sb-3", Env: []string{"KEY=1"}}
+	file := func(id sandbox.ID) os.FileInfo {
+		t.Helper()
+		info, err := os.Stat(r.path(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	if err := r.begin(first); err != nil {
+		t.Fatal(err)
+	}
+	was := file(first.ID)
+	if err := errors.Join(r.remove(first), r.remove(first), r.begin(second)); err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(was, file(second.ID)) {
+		t.Error("it has another file")
+	}
+	if err := r.begin(secret); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.list(); err != nil || len(all) != 2 || all[0].ID != "sb-2" || all[0].Session != "" {
+		t.Errorf("listed: %+v, %v", all, err)
+	}
+	if err := r.remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(r.old.dir); err != nil || len(left) > 0 {
+		t.Errorf("kept: %v, %v", left, err)
+	}
+	for i := range 2 * mostUsed {
+		if err := r.begin(record{ID: sandbox.ID(fmt.Sprint("many-", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 * mostUsed {
+		if err := r.remove(record{ID: sandbox.ID(fmt.Sprint("many-", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(r.old.dir); err != nil || len(left) != mostUsed {
+		t.Errorf("%d are kept: %v", len(left), err)
+	}
+	if err := r.old.close(); err != nil {
+		t.Error(err)
 	}
 }
