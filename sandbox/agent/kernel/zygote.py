@@ -3,7 +3,8 @@
 The daemon starts this file with root's rights in the tree of a template, with
 its end of a packet socket as descriptor 3. The first packet says what every
 kernel is to be: {"filter": base64, "handled": rights of Landlock, "shared" and
-"rules": [[path, rights], …] of what is the template's and of others, "limits": [[resource, value], …], "last_capability": n,
+"rules": [[path, rights], …] of what is the template's and of what is mounted in
+each sandbox, "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules], "between": base64 of machine
 code}. The answer is {"ready": …}.
 
