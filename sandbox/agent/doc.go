@@ -17,7 +17,8 @@
 //
 // Where the daemon speaks with the kernel by itself, the machine code of pause is
 // executed instead. It executes the agent when the daemon connects, which then
-// hands over the kernel ([Client.Take]).
+// hands over the kernel ([Client.Take]). Such an agent installs its seccomp filter
+// itself.
 //
 // # Versions
 //

@@ -72,6 +72,19 @@ func TestWalls(t *testing.T) {
 	}
 }
 
+// An agent that starts late has its filter in each of its threads before it serves.
+func TestWalls_LateAgent(t *testing.T) {
+	x := small(t, sandbox.Templates()[0])
+	if got := x.Code(t, "6 * 7").Exit.Result; got != "42" {
+		t.Fatal(got)
+	}
+	o := x.Shell(t, "cat /proc/1/comm; cat /proc/1/task/*/status | grep '^Seccomp:'")
+	comm, filters, _ := strings.Cut(string(o.Stdout), "\n")
+	if n := strings.Count(filters, "\n"); n < 2 || n != strings.Count(filters, "Seccomp:\t2\n") {
+		t.Errorf("%s, of %d threads: %q %s", comm, n, filters, o.Stderr)
+	}
+}
+
 // No call that takes a process id, and no signal, can harm PID 1.
 func TestPIDOneIsGuarded(t *testing.T) {
 	x := small(t, sandbox.Templates()[0])
