@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/native"
 	"github.com/sandwarden/sandwarden/sandbox/sandboxtest"
 )
 
@@ -74,20 +75,32 @@ func TestWalls(t *testing.T) {
 
 // An agent that starts late has its filter in each of its threads before it serves.
 func TestWalls_LateAgent(t *testing.T) {
-	x := small(t, sandbox.Templates()[0])
-	if got := x.Code(t, "6 * 7").Exit.Result; got != "42" {
-		t.Fatal(got)
+	b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
+	x := sandboxtest.NewBox(t, b, python("late"))
+	program := func() string {
+		t.Helper()
+		return x.Code(t, "open('/proc/1/comm').read()").Exit.Result
 	}
-	o := x.Shell(t, "cat /proc/1/comm; cat /proc/1/task/*/status | grep '^Seccomp:'")
-	comm, filters, _ := strings.Cut(string(o.Stdout), "\n")
-	if n := strings.Count(filters, "\n"); n < 2 || n != strings.Count(filters, "Seccomp:\t2\n") {
-		t.Errorf("%s, of %d threads: %q %s", comm, n, filters, o.Stderr)
+	before := program()
+	o := x.Shell(t, "cat /proc/1/task/*/status | grep '^Seccomp:'")
+	if before == program() && !ordinary() {
+		t.Errorf("PID 1 was %s all the time", before)
+	}
+	if n := strings.Count(string(o.Stdout), "\n"); n < 2 || n != strings.Count(string(o.Stdout), "Seccomp:\t2\n") {
+		t.Errorf("of %d threads: %q %s", n, o.Stdout, o.Stderr)
 	}
 }
 
-// No call that takes a process id, and no signal, can harm PID 1.
 func TestPIDOneIsGuarded(t *testing.T) {
-	x := small(t, sandbox.Templates()[0])
+	t.Run("agent", func(t *testing.T) { guardPIDOne(t, small(t, sandbox.Templates()[0])) })
+	t.Run("what waits for it", func(t *testing.T) {
+		b := begin(t, func(o *native.Options) { o.ZygoteForks = 100 })
+		guardPIDOne(t, sandboxtest.NewBox(t, b, python("waits")))
+	})
+}
+
+func guardPIDOne(t *testing.T, x *sandboxtest.Box) {
+	t.Helper()
 	o := x.Code(t, `
 import ctypes, errno, os, resource, signal
 libc = ctypes.CDLL(None, use_errno=True)
