@@ -73,6 +73,7 @@ func (p *place) command(args ...string) *exec.Cmd {
 		"SANDWARDEN_STATE_DIR=" + p.state, "SANDWARDEN_RUNTIME_DIR=" + p.runtime,
 		"SANDWARDEN_SHUTDOWN_SESSIONS=destroy", // so that a test that ends leaves nothing
 		"SANDWARDEN_POOL_MIN=0",                // so that tests can count what sessions have
+		"GORACE=atexit_sleep_ms=0",             // or each of hundreds of programs ends a second later
 	}, p.environ...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user, Pdeathsig: syscall.SIGTERM}
 	return cmd

@@ -76,7 +76,6 @@ func TestDefects(t *testing.T) {
 			}
 		}
 	})
-	t.Run("10 commands are not kept", s.keepsNoCommands)
 	t.Run("11 code and output are not logged", func(t *testing.T) {
 		s.run(t, "log", "print('private-' + 'text')")
 		s.text(t, "execute_command", arguments{"session_id": "log", "command": "echo private-text"})
@@ -205,8 +204,24 @@ func (s *server) statusWith(t *testing.T, header, value string) int {
 	return response.StatusCode
 }
 
-// keepsNoCommands sends commands that, if they were kept, would show.
-func (s *server) keepsNoCommands(t *testing.T) {
+// Number 12: one program that needs nothing.
+func TestPlain_NeedsNoLibraries(t *testing.T) {
+	if isRace() {
+		t.Skip("the race detector needs the C library")
+	}
+	file, err := elf.Open(newPlace(t).program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		t.Error("it is linked to libraries")
+	}
+}
+
+// Number 10: commands that, if they were kept, would show.
+func TestPlain_CommandsAreNotKept(t *testing.T) {
+	s := serve(t)
 	const calls, size = 400, 100_000
 	send := func(n int) {
 		var all sync.WaitGroup
@@ -225,7 +240,7 @@ func (s *server) keepsNoCommands(t *testing.T) {
 	send(calls / 4)
 	before := s.resident(t)
 	send(calls)
-	if grown := s.resident(t) - before; grown > calls*size/2 && !isRace() {
+	if grown := s.resident(t) - before; grown > calls*size/2 && !isRace() { // which takes memory for each access
 		t.Errorf("%d commands of %d bytes made the daemon grow by %d", calls, size, grown)
 	}
 }
@@ -410,19 +425,6 @@ func TestDefects_Start(t *testing.T) {
 		}
 		if len(lines) != 2 || strings.Contains(stderr.String(), "private-") {
 			t.Errorf("got %q, and logged %s", lines, stderr.String())
-		}
-	})
-	t.Run("12 one program that needs nothing", func(t *testing.T) {
-		if isRace() {
-			t.Skip("the race detector needs the C library")
-		}
-		file, err := elf.Open(p.program)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		if slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-			t.Error("it is linked to libraries")
 		}
 	})
 	t.Run("13 bad settings end it before it listens", func(t *testing.T) {

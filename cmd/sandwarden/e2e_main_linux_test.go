@@ -169,11 +169,10 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	flags := []string{"-overlay", overlay, "-o", filepath.Join(dir, "sandwarden"), "./cmd/sandwarden"}
-	environ := "CGO_ENABLED=0"
-	if isRace() {
-		flags, environ = append([]string{"-race"}, flags...), "CGO_ENABLED=1"
+	if !isRace() {
+		return dir, goBuild("CGO_ENABLED=0", flags...)
 	}
-	return dir, goBuild(environ, flags...)
+	return dir, goBuild("CGO_ENABLED=1", append([]string{"-race"}, flags...)...)
 })
 
 // writeOverlay writes what tells go build that the embedded programs are those of
@@ -195,8 +194,14 @@ func writeOverlay(dir, programs string) (string, error) {
 	return name, os.WriteFile(name, text, 0o600)
 }
 
+// goBuild builds as make does, or with race detection as go test does: what it needs is compiled
+// already then.
 func goBuild(environ string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)...)
+	build := []string{"build", "-buildvcs=false"}
+	if !slices.Contains(args, "-race") {
+		build = append(build, "-trimpath")
+	}
+	cmd := exec.Command("go", append(build, args...)...)
 	cmd.Dir, cmd.Env = machine.root, append(os.Environ(), environ)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(err, errors.New(string(out)))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandwarden/sandwarden/sandbox"
+	"github.com/sandwarden/sandwarden/sandbox/agent/embedded"
 )
 
 // Name is the technique's name in the configuration.
@@ -62,8 +63,7 @@ func (o Options) withDefaults() Options {
 type Backend struct {
 	opts   Options
 	server *server
-	parts  []string // of the agent's program, compressed and in base64
-	prefix string   // of the names of our sandboxes
+	prefix string // of the names of our sandboxes
 
 	end   context.CancelFunc // of what follows the server
 	tasks sync.WaitGroup
@@ -100,14 +100,12 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 			}
 		}
 	}
-	parts, err := parcel()
-	if err != nil {
+	if _, err := embedded.Agent(); err != nil {
 		return nil, err
 	}
 	b := &Backend{
 		opts: o, server: newServer(&o), prefix: prefixOf(o.Instance),
 		boxes: map[sandbox.ID]*box{}, claimed: map[sandbox.ID]bool{}, ready: errUnseen,
-		parts: parts,
 	}
 	for _, id := range o.Claimed {
 		b.claimed[id] = true
@@ -116,6 +114,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	b.end = end
 	b.look(ctx)
 	b.tasks.Go(func() { b.watch(life) })
+	b.tasks.Go(func() { _, _ = parcel() }) // before a sandbox waits for it
 	return b, nil
 }
 

@@ -25,14 +25,21 @@ const (
 	partSize     = 12 * argumentSize
 )
 
-// parcel makes the parts of the agent's program, once.
+// packing takes a third of the time that gzip's usual level does, for 6 % more bytes, which are
+// as many parts.
+const packing = 2
+
+// parcel makes the parts of the agent's program, once: compressed and in base64.
 var parcel = sync.OnceValues(func() ([]string, error) { //nolint:gochecknoglobals // never changes
 	program, err := embedded.Agent()
 	if err != nil {
 		return nil, err
 	}
 	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
+	z, err := gzip.NewWriterLevel(&packed, packing)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := z.Write(program); err != nil {
 		return nil, err
 	}
@@ -189,8 +196,12 @@ func (x *box) settled(ctx context.Context) (place, error) {
 
 // bring puts the agent into the sandbox and starts it.
 func (x *box) bring(ctx context.Context, dir string) error {
+	parts, err := parcel()
+	if err != nil {
+		return err
+	}
 	var names []string
-	for i, part := range x.backend.parts {
+	for i, part := range parts {
 		args := append([]string{"-c", partScript, "sh", dir, strconv.Itoa(i)}, cut(part, argumentSize)...)
 		if err := x.script(ctx, args...); err != nil {
 			return err

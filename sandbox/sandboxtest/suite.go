@@ -24,7 +24,10 @@ func TestBackend(t *testing.T, open func(t *testing.T) sandbox.Backend) {
 	if err := b.Ready(); err != nil {
 		Skip(t, "the backend cannot run here: %v", err)
 	}
-	t.Run("files", func(t *testing.T) { testFiles(t, b) })
+	if usual, ok := usable(b); ok { // what is the same for all templates
+		t.Run("files", func(t *testing.T) { testFiles(t, b, usual) })
+		t.Run("causes", func(t *testing.T) { testFates(t, b, usual, commandFates()) })
+	}
 	for _, status := range b.Capabilities().Templates {
 		t.Run(status.Template.Name, func(t *testing.T) {
 			if status.Err != nil {
@@ -37,6 +40,16 @@ func TestBackend(t *testing.T, open func(t *testing.T) sandbox.Backend) {
 	if err := b.Close(t.Context()); err != nil {
 		t.Errorf("Close: %v", err)
 	}
+}
+
+// usable is the first template that can be used.
+func usable(b sandbox.Backend) (sandbox.Template, bool) {
+	for _, status := range b.Capabilities().Templates {
+		if status.Err == nil {
+			return status.Template, true
+		}
+	}
+	return sandbox.Template{}, false
 }
 
 // testTemplate runs all that holds for every template, on sandboxes of one.
@@ -62,7 +75,10 @@ func testTemplate(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 		"code and transfers see the same files":   filesAndCode,
 		"a sandbox is gone after Destroy":         destroyed,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, NewBox(t, b, spec)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, NewBox(t, b, spec))
+		})
 	}
 }
 

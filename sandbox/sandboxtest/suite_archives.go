@@ -176,7 +176,7 @@ func fileFullUnpack(t *testing.T, b *Box) {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	size := int64(sandbox.Flavors()[0].DiskMB+8) << 20
+	size := int64(tight().DiskMB+8) << 20
 	w := tar.NewWriter(x)
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "big", Mode: 0o644, Size: size}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package sandboxtest
 
 import (
+	"maps"
 	"runtime"
 	"slices"
 	"testing"
@@ -34,12 +35,7 @@ type fate struct {
 // named, with what was seen, and the sandbox goes on.
 func testCauses(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 	spec := sandbox.Spec{Session: "causes", Template: template, Flavor: tight()}
-	for name, f := range fates(template.Language) {
-		t.Run(name, func(t *testing.T) {
-			needs(t, b, f.needs)
-			endsFor(t, NewBox(t, b, spec), f)
-		})
-	}
+	testFates(t, b, template, codeFatesIn(template.Language))
 	t.Run("a full disk is blamed for what it did alone", func(t *testing.T) {
 		needs(t, b, "disk")
 		diskBlamedOnce(t, NewBox(t, b, spec))
@@ -56,14 +52,22 @@ func needs(t *testing.T, b sandbox.Backend, limit string) {
 	}
 }
 
-// fates are those of commands, and those of code in one language.
-func fates(l sandbox.Language) map[string]fate {
-	all := commandFates()
-	for name, f := range codeFates(causesOf(l), linesOf(l)) {
-		if f.exec.Code != "" {
-			all["code: "+name] = f
-		}
+// testFates runs what is to end for a cause, each in a sandbox of its own.
+func testFates(t *testing.T, b sandbox.Backend, template sandbox.Template, fates map[string]fate) {
+	t.Helper()
+	for name, f := range fates {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needs(t, b, f.needs)
+			endsFor(t, NewBox(t, b, sandbox.Spec{Session: "fates", Template: template, Flavor: tight()}), f)
+		})
 	}
+}
+
+// codeFatesIn are those of code that can be said in the language.
+func codeFatesIn(l sandbox.Language) map[string]fate {
+	all := codeFates(causesOf(l), linesOf(l))
+	maps.DeleteFunc(all, func(_ string, f fate) bool { return f.exec.Code == "" })
 	return all
 }
 
