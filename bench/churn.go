@@ -12,7 +12,23 @@ const uses = 3
 // Churn measures whole lives of sessions, for a while: each is made with its
 // first result, used and stopped, by clients that begin the next at once, or as
 // sessions arrive at a rate. Clients is 8 by default, the duration 10 s.
-func Churn(ctx context.Context, o Options) (r *Result, err error) {
+func Churn(ctx context.Context, o Options) (*Result, error) {
+	use := newMeter()
+	r, err := lives(ctx, o, "churn", "sessions made, used and stopped", uses, use)
+	if err == nil {
+		r.spread("use", use)
+	}
+	return r, err
+}
+
+// Turnover measures the same, of sessions that are used for their first result
+// alone.
+func Turnover(ctx context.Context, o Options) (*Result, error) {
+	return lives(ctx, o, "turnover", "sessions made and stopped", 0, newMeter())
+}
+
+// lives measures lives of sessions, each of which is used so often.
+func lives(ctx context.Context, o Options, workload, figure string, uses int, use *meter) (r *Result, err error) {
 	if o.Duration == 0 {
 		o.Duration = 10 * time.Second
 	}
@@ -28,38 +44,38 @@ func Churn(ctx context.Context, o Options) (r *Result, err error) {
 		}
 	}()
 	l := o.load()
-	first, use, stop := newMeter(), newMeter(), newMeter()
-	stopWatch := o.watch("churn", l.total(), first)
+	first, stop := newMeter(), newMeter()
+	stopWatch := o.watch(workload, l.total(), first)
 	d, err := l.drive(ctx, func(ctx context.Context, _, i int, due time.Time) error {
-		return c.live(ctx, c.session(i), due, first, use, stop)
+		return c.live(ctx, c.session(i), due, uses, first, use, stop)
 	})
 	stopWatch()
 	if err != nil {
 		return nil, err
 	}
-	r = &Result{Workload: "churn", Clients: o.Clients, N: d.begun, Wall: d.wall, Latency: first.latency}
+	r = &Result{Workload: workload, Clients: o.Clients, N: d.begun, Wall: d.wall, Latency: first.latency}
 	r.scheduled(o, d)
 	o.N = d.begun
 	spawn, err := r.firstResults(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	r.pace("sessions made, used and stopped", d, "bare python3", 1000/spawn)
-	for _, x := range []struct {
-		name  string
-		meter *meter
-	}{{"use", use}, {"stop", stop}} {
-		_, p50, p99 := x.meter.done()
-		r.add(x.name+" p50", p50, "ms")
-		r.add(x.name+" p99", p99, "ms")
-	}
+	r.pace(figure, d, "bare python3", 1000/spawn)
+	r.spread("stop", stop)
 	r.Series = append(r.Series, first.course("sessions made"))
 	return r, nil
 }
 
+// spread adds the median and the tail of what was measured beside the first results.
+func (r *Result) spread(name string, m *meter) {
+	_, p50, p99 := m.done()
+	r.add(name+" p50", p50, "ms")
+	r.add(name+" p99", p99, "ms")
+}
+
 // live is the whole life of one session. What it keeps must be there when it is
 // asked for.
-func (c *client) live(ctx context.Context, session string, due time.Time, first, use, stop *meter) error {
+func (c *client) live(ctx context.Context, session string, due time.Time, uses int, first, use, stop *meter) error {
 	if err := c.expect(ctx, session, "kept = 1\nkept + 1", "2"); err != nil {
 		return err
 	}

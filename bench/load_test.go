@@ -58,7 +58,7 @@ func TestWarm_OpenLoopSeesAStall(t *testing.T) {
 func TestWorkloads_OverREST(t *testing.T) {
 	needPython(t)
 	for name, run := range map[string]func(context.Context, bench.Options) (*bench.Result, error){
-		"warm": bench.Warm, "create": bench.Create, "burst": bench.Burst, "staggered": bench.Staggered, "churn": bench.Churn,
+		"warm": bench.Warm, "create": bench.Create, "burst": bench.Burst, "staggered": bench.Staggered, "churn": bench.Churn, "turnover": bench.Turnover,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)

@@ -19,7 +19,7 @@ type Options struct {
 	Token string // who asks, where the daemon wants to know
 
 	Clients  int           // that ask at once; each workload has a default of its own
-	Duration time.Duration // of warm, churn, soak and chaos; each has a default of its own
+	Duration time.Duration // of warm, churn, turnover, soak and chaos; each has a default of its own
 	N        int           // sessions, of Stream lines; each workload has a default of its own
 	Scale    []int         // of Hold: numbers of sessions to look at, rising; N alone if empty
 	Stuck    int           // of Stream: readers that never read; 1

@@ -32,7 +32,7 @@ func targets() []target {
 		{what: "its tail, p99", workload: "staggered", rated: true, figure: "new session to first result p99", value: 10, unit: "ms"},
 		{what: "new session to first result, none ready", workload: "cold", clients: 1, figure: "new session to first result p50", value: 8, unit: "ms"},
 		{what: "100 new sessions at once", workload: "burst", clients: 100, figure: "burst, wall", value: 300, unit: "ms"},
-		{what: "sessions made, used and stopped", workload: "churn", figure: "sessions made, used and stopped", least: true, value: 200, unit: "/s"},
+		{what: "sessions made, with a first result, and stopped", workload: "turnover", figure: "sessions made and stopped", least: true, value: 200, unit: "/s"},
 		{what: "memory of an idle Python session, all counted", workload: "hold", figure: "memory of an idle Python session", value: 3, unit: "MiB"},
 		{what: "sessions held on 24 GiB (hold --n 5000)", workload: "hold", n: 1000, figure: "sessions held", least: true, value: 5000},
 		{what: "daemon's memory an idle session (hold --n 5000)", workload: "hold", n: 1000, figure: "daemon's memory a session", value: 20, unit: "KiB"},

@@ -51,6 +51,7 @@ func TestBench_OnADaemonOfItsOwn(t *testing.T) {
 		{"burst --n 3", []string{"| burst, wall |", "| bare python3, one by one |"}},
 		{"staggered --n 3 --interval 10ms --api rest", []string{"100/s fixed, n 3 | could not be begun | 0 |"}},
 		{"churn --duration 300ms --clients 2 --api rest", []string{"| sessions made, used and stopped |"}},
+		{"turnover --duration 300ms --clients 2", []string{"| sessions made and stopped |"}},
 		{"hold --n 1,3", []string{"| tasks a session |", "| at 3: stop, each |", "| sessions held | 4"}},
 		{"stream --n 50 --clients 3 --stuck 2", []string{"| bytes lost by a reader | 0 |", "| stuck readers | 2"}},
 		{"soak --duration 500ms --clients 2", []string{"| things done |", "| daemon's memory at the end |"}},
