@@ -165,7 +165,7 @@ func EndNurseryInFork(ctx context.Context, b *Backend, t sandbox.Template) (left
 		there := make(chan struct{})
 		close(there)
 		_, err := n.fork(ctx, there, func(ctx context.Context, z *zygote) (*os.File, error) {
-			return z.fork(ctx, 1, self, os.Stdin, nil)
+			return z.fork(ctx, 1, true, self, os.Stdin, nil)
 		})
 		forked <- err
 	}()

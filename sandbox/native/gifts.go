@@ -154,7 +154,7 @@ func (x *box) forkKernel(ctx context.Context, g *gifts, b *birth, enter *os.File
 	pid := 0
 	if err == nil {
 		pid, err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, b.there, func(ctx context.Context, z *zygote) (*os.File, error) {
-			return z.fork(ctx, x.record.UID, init, enter, g.zygote())
+			return z.fork(ctx, x.record.UID, x.pooled, init, enter, g.zygote())
 		})
 	}
 	if init >= 0 {

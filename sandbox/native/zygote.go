@@ -4,6 +4,7 @@ package native
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +72,8 @@ func (b *Backend) startZygote(ctx context.Context, t sandbox.Template) (*zygote,
 func (b *Backend) execZygote(z *zygote, t sandbox.Template, control *os.File) error {
 	name, _, _ := kernel.Zygote(t.Language)
 	argv, env := kernel.Command(t.Language, b.interpreters[t.Name], "/"+driverDir+"/"+name)
-	config, err := boot.Config{Walls: boot.Walls{UserNS: mappedIDs() < allIDs, Zygote: argv, ZygoteEnv: append(env, baseEnv()...)}}.Encode()
+	env = append(append(env, baseEnv()...), "LD_BIND_NOW=1") // else each kernel looks up functions for itself
+	config, err := boot.Config{Walls: boot.Walls{UserNS: mappedIDs() < allIDs, Zygote: argv, ZygoteEnv: env}}.Encode()
 	if err != nil {
 		return err
 	}
@@ -157,13 +159,10 @@ type zygoteAnswer struct {
 
 // fork asks the zygote for a kernel, as the user uid, in the sandbox whose PID 1 is the
 // descriptor init, with its ends of the kernel's files and the cgroups to join. It does
-// not enter the sandbox before there is something in the pipe there. What is returned is
-// for locked. Errors that are errZygote mean that the zygote is to end.
-func (z *zygote) fork(ctx context.Context, uid, init int, there *os.File, files []*os.File) (told *os.File, err error) {
-	request, err := json.Marshal(map[string]any{"uid": uid, "gid": uid})
-	if err != nil {
-		return nil, err
-	}
+// not enter the sandbox before there is something in the pipe there. One that is made
+// ahead of its session rehearses. What is returned is for locked. Errors that are
+// errZygote mean that the zygote is to end.
+func (z *zygote) fork(ctx context.Context, uid int, ahead bool, init int, there *os.File, files []*os.File) (told *os.File, err error) {
 	told, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -175,7 +174,14 @@ func (z *zygote) fork(ctx context.Context, uid, init int, there *os.File, files 
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
 	}
-	err = z.send(ctx, request, fds)
+	request := []uint32{uint32(uid), 0}
+	if ahead {
+		request[1] = 1
+	}
+	packet, err := binary.Append(nil, binary.NativeEndian, request)
+	if err == nil {
+		err = z.send(ctx, packet, fds)
+	}
 	_ = tell.Close() // now its end is seen here
 	if err != nil {
 		return nil, errors.Join(err, told.Close())

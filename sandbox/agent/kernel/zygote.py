@@ -8,11 +8,12 @@ each sandbox, "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules], "between": base64 of machine
 code}. The answer is {"ready": …}.
 
-Each packet after it asks for one kernel: {"uid": n, "gid": n}, with the descriptors of
-the sandbox's PID 1, of two pipes, of the kernel's control socket, stdout and stderr,
-and of the cgroups to join. What comes in the second pipe tells that the sandbox is
-there to be entered. The kernel writes "locked" and its number in the sandbox into the
-first once it is locked down; else a text says what failed, or the end of the pipe that it ended.
+Each packet after it asks for one kernel: the number of its user and group, and whether it is
+made ahead of its session, as two numbers of four bytes, with the descriptors of the
+sandbox's PID 1, of two pipes, of the kernel's control socket, stdout and stderr, and of
+the cgroups to join. What comes in the second pipe tells that the sandbox is there to be
+entered. The kernel writes "locked" and its number in the sandbox into the first once it
+is locked down; else a text says what failed, or the end of the pipe that it ended.
 At the end of the socket the zygote ends.
 
 No byte of a tenant's ever comes here, and between the entry into a sandbox and
@@ -30,6 +31,7 @@ import json
 import os
 import random
 import resource
+import stat
 import struct
 import sys
 import threading
@@ -45,9 +47,6 @@ _NEW_PID = 0x20000000
 _SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_READ, _CAPBSET_DROP, _SET_SECUREBITS = 4, 22, 23, 24, 28
 _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _AMBIENT_CLEAR_ALL = 38, 47, 4
 _SECUREBITS = 0x03 | 0x20 | 0xC0  # noroot and its lock, the lock of keepcaps, no ambient and its lock
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on all architectures
-_CLOSE_RANGE = 436
-_PIDFD_OPEN = 434
 _LOCKED = b"locked %d"
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # execute, write, read, truncate
 
@@ -60,11 +59,13 @@ _STANDARD = (
 ).split()
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _fork = ctypes.PyDLL(None, use_errno=True).fork  # without what modules do at a fork, see _renew
 _libc.mmap.restype = ctypes.c_void_p
 _PRIVATE_ANONYMOUS, _READ_WRITE, _READ_EXECUTE = 0x22, 3, 5  # of mmap, on the architectures that have machine code
 _BETWEEN_STACK = 256 << 10
 _PAGE = resource.getpagesize()
+_request_of = struct.Struct("=II").unpack
 
 
 def _check(result, what):
@@ -74,10 +75,24 @@ def _check(result, what):
     return result
 
 
-def _prctl(option, *arguments):
-    values = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
-    values += [ctypes.c_ulong(0)] * (4 - len(values))
-    return _check(_libc.prctl(option, *values), "prctl %d" % option)
+def _prctl(option, first=0, second=0):
+    result = _libc.prctl(option, first, second, 0, 0)
+    return result if result >= 0 else _check(result, "prctl %d" % option)
+
+
+def _syscall(name, number, *kinds):
+    """Return what calls the kernel with arguments of these kinds, and looks at the result."""
+    call = _libc["syscall"]
+    call.argtypes = (ctypes.c_long, *kinds)
+    return lambda *arguments: _check(call(number, *arguments), name)
+
+
+# These numbers are the same on all architectures.
+_pidfd_open = _syscall("pidfd_open", 434, ctypes.c_int, ctypes.c_uint)
+_close_range = _syscall("close_range", 436, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_create_ruleset = _syscall("landlock_create_ruleset", 444, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint)
+_add_rule = _syscall("landlock_add_rule", 445, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_restrict_self = _syscall("landlock_restrict_self", 446, ctypes.c_int, ctypes.c_uint)
 
 
 class _Filter(ctypes.Structure):
@@ -85,72 +100,84 @@ class _Filter(ctypes.Structure):
 
 
 class Policy:
-    """How every kernel is locked down, made ready before the first fork."""
+    """How every kernel is locked down.
+
+    What a fork passes on, and what does not keep us from forking, is done once, here: each
+    step in a kernel would cost it pages of memory.
+    """
 
     def __init__(self, settings):
         program = binascii.a2b_base64(settings["filter"])
         if not program or len(program) % 8:
             raise ValueError("no seccomp program was given")
         self.filter = _Filter(len(program) // 8, program)
-        self.handled = settings["handled"]
-        self.shared = [(path.encode(), rights) for path, rights in settings["shared"]]
-        self.rules = [(path.encode(), rights) for path, rights in settings["rules"]]
-        self.ruleset = -1
-        self.limits = settings["limits"]
-        # The others we have lost for good when we began.
-        self.capabilities = [c for c in range(settings["last_capability"] + 1) if _prctl(_CAPBSET_READ, c)]
+        self.filter_address = ctypes.addressof(self.filter)
         self.user_namespace = settings["user_namespace"]
+        self.capabilities = struct.pack("=Ii", 0x20080522, 0), bytes(24)  # none
+        self.landlock = bool(settings["handled"])  # else the kernel has none
+        self.handled = struct.pack("=Q", settings["handled"])
+        self.shared = [rule for rule in (_rule(path, rights) for path, rights in settings["shared"]) if rule]
+        self.rules = settings["rules"]
+        self.ruleset = -1
+        self.tasks = None  # how many a user may have; we are one of the same user's, so it is set later
+        self.limit(settings["limits"])
+        for capability in range(settings["last_capability"] + 1):
+            if _prctl(_CAPBSET_READ, capability):
+                _prctl(_CAPBSET_DROP, capability)
+        _prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+        _prctl(_SET_SECUREBITS, _SECUREBITS)
+
+    def limit(self, limits):
+        for kind, value in limits:
+            value = min(value, _unlimited(resource.getrlimit(kind)[1]))
+            if kind == resource.RLIMIT_NPROC:
+                self.tasks = value, value
+            else:
+                resource.setrlimit(kind, (value, value))
 
     def prepare(self):
         """Do what does not depend on the sandbox, while that is being made."""
-        for kind, value in self.limits:
-            value = min(value, _unlimited(resource.getrlimit(kind)[1]))
-            resource.setrlimit(kind, (value, value))
-        for capability in self.capabilities:
-            _prctl(_CAPBSET_DROP, capability)
-        _prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
-        _prctl(_SET_SECUREBITS, _SECUREBITS)
-        if self.handled:  # else the kernel has no Landlock
-            attributes = struct.pack("=Q", self.handled)
-            self.ruleset = _check(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
-            self.allow(self.shared)
+        if self.landlock:
+            self.ruleset = _create_ruleset(self.handled, 8, 0)
+            for rule in self.shared:
+                _add_rule(self.ruleset, 1, rule, 0)
 
-    def lock_down(self, uid, gid):
+    def lock_down(self, user):
         """Drop every right in the sandbox, in the same order as the agent does."""
-        self.become(uid, gid)
-        header, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)
-        _check(_libc.capset(header, none), "capset")
+        if self.tasks:
+            resource.setrlimit(resource.RLIMIT_NPROC, self.tasks)
+        self.become(user)
+        _check(_libc.capset(*self.capabilities), "capset")
         _prctl(_SET_NO_NEW_PRIVS, 1)
-        if self.handled:
-            self.allow(self.rules)
-            _check(_libc.syscall(_RESTRICT_SELF, self.ruleset, 0), "landlock")
-            os.close(self.ruleset)
-        _prctl(_SET_DUMPABLE, 1)  # as after an exec; from here on there is nothing to hide
-        _prctl(_SET_SECCOMP, 2, ctypes.byref(self.filter))
+        if self.landlock:
+            for path, rights in self.rules:
+                rule = _rule(path, rights)
+                if rule:
+                    _add_rule(self.ruleset, 1, rule, 0)
+            _restrict_self(self.ruleset, 0)
+        _prctl(_SET_SECCOMP, 2, self.filter_address)
 
-    def become(self, uid, gid):
+    def become(self, user):
         try:
             os.setgroups([])
         except PermissionError:  # a namespace of one id forbids it
             if not self.user_namespace:
                 raise
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
 
-    def allow(self, rules):
-        """Add rules of Landlock."""
-        for path, rights in rules:
-            try:
-                place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENXIO):
-                    continue  # what is not there needs no rule
-                raise
-            if os.fstat(place).st_mode & 0o170000 != 0o040000:
-                rights &= _FILE_RIGHTS
-            rule = struct.pack("=Qi", rights, place)
-            _check(_libc.syscall(_ADD_RULE, self.ruleset, 1, rule, 0), "landlock rule")
-            os.close(place)
+
+def _rule(path, rights):
+    """Return a rule of Landlock for what is there, whose descriptor stays open; else nothing."""
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return None
+        raise
+    if not stat.S_ISDIR(os.fstat(place).st_mode):
+        rights &= _FILE_RIGHTS
+    return struct.pack("=Qi", rights, place)
 
 
 def _unlimited(value):
@@ -265,7 +292,7 @@ class Zygote:
 
     def __init__(self):
         self.socket = _socket.socket(fileno=_CONTROL)
-        self.own = _check(_libc.syscall(_PIDFD_OPEN, os.getpid(), 0), "pidfd_open")
+        self.own = _pidfd_open(os.getpid(), 0)
         # An ordinary user's pid namespace is that of the host, to which nobody gets back.
         self.returns = _libc.setns(self.own, _NEW_PID) == 0
         self.policy = None
@@ -363,20 +390,23 @@ class Zygote:
         """
         init, tell, there, control, out, err, *_ = files
         try:
-            request = json.loads(data)
+            user, ahead = _request_of(data)
             os.setsid()
             os.close(self.socket.detach())  # so that the end of the zygote is seen
-            self.settle()
+            self.settle(ahead)
             self.policy.prepare()
             if not os.read(there, 1):
                 os._exit(0)
             _check(_libc.setns(init, _NEW_NAMESPACES), "setns")
-            self.policy.lock_down(request["uid"], request["gid"])
+            self.policy.lock_down(user)
             os.chdir("/work")
             for source, target in ((os.open("/dev/null", os.O_RDWR), 0), (out, 1), (err, 2), (control, 3)):
                 os.dup2(source, target)
+            tell = os.dup2(tell, 4)
+            _close_range(5, 0xFFFFFFFF, 0)
+            _prctl(_SET_DUMPABLE, 1)  # as after an exec; there is nothing to hide any more
             os.write(tell, _LOCKED % os.getpid())
-            _check(_libc.syscall(_CLOSE_RANGE, 4, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
+            os.close(tell)
         except BaseException as error:
             _give_up(tell, error)
 
@@ -412,19 +442,25 @@ def _renew():
 
 
 def _main():
+    os.environ.pop("LD_BIND_NOW", None)  # it was for us
     _prctl(_SET_DUMPABLE, 0)  # nobody inside may trace what forks from us before it is locked down
     driver = _load_driver()
     zygote = Zygote()
     zygote.begin(driver)
-    zygote.settle = lambda: _settle(driver)
+    zygote.settle = lambda ahead: _settle(driver, ahead)
     zygote.serve()
     return driver
 
 
-def _settle(driver):
-    """Do in a kernel what takes time, while its sandbox is being made."""
+def _settle(driver, ahead):
+    """Make the state of a kernel its own.
+
+    One that is made ahead of its session does what costs a first cell time. Where somebody waits
+    it would only be done twice.
+    """
     _renew()
-    driver.kernel.rehearse(["1 + 1"])
+    if ahead:
+        driver.kernel.rehearse(["1 + 1"])
 
 
 _own = sys.modules["__main__"]  # lives on when the user's module takes its place
