@@ -159,10 +159,10 @@ type zygoteAnswer struct {
 
 // fork asks the zygote for a kernel, as the user uid, in the sandbox whose PID 1 is the
 // descriptor init, with its ends of the kernel's files and the cgroups to join. It does
-// not enter the sandbox before there is something in the pipe there. One that is made
-// ahead of its session rehearses. What is returned is for locked. Errors that are
-// errZygote mean that the zygote is to end.
-func (z *zygote) fork(ctx context.Context, uid int, ahead bool, init int, there *os.File, files []*os.File) (told *os.File, err error) {
+// not enter the sandbox before there is something in the pipe there. Until then it
+// rehearses, or not. What is returned is for locked. Errors that are errZygote mean that
+// the zygote is to end.
+func (z *zygote) fork(ctx context.Context, uid int, rehearse bool, init int, there *os.File, files []*os.File) (told *os.File, err error) {
 	told, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (z *zygote) fork(ctx context.Context, uid int, ahead bool, init int, there 
 		fds = append(fds, int(f.Fd()))
 	}
 	request := []uint32{uint32(uid), 0}
-	if ahead {
+	if rehearse {
 		request[1] = 1
 	}
 	packet, err := binary.Append(nil, binary.NativeEndian, request)

@@ -8,8 +8,8 @@ each sandbox, "limits": [[resource, value], …], "last_capability": n,
 "user_namespace": bool, "preimport": [modules], "between": base64 of machine
 code}. The answer is {"ready": …}.
 
-Each packet after it asks for one kernel: the number of its user and group, and whether it is
-made ahead of its session, as two numbers of four bytes, with the descriptors of the
+Each packet after it asks for one kernel: the number of its user and group, and whether it
+is to rehearse, as two numbers of four bytes, with the descriptors of the
 sandbox's PID 1, of two pipes, of the kernel's control socket, stdout and stderr, and of
 the cgroups to join. What comes in the second pipe tells that the sandbox is there to be
 entered. The kernel writes "locked" and its number in the sandbox into the first once it
@@ -390,10 +390,10 @@ class Zygote:
         """
         init, tell, there, control, out, err, *_ = files
         try:
-            user, ahead = _request_of(data)
+            user, rehearse = _request_of(data)
             os.setsid()
             os.close(self.socket.detach())  # so that the end of the zygote is seen
-            self.settle(ahead)
+            self.settle(rehearse)
             self.policy.prepare()
             if not os.read(there, 1):
                 os._exit(0)
@@ -447,20 +447,19 @@ def _main():
     driver = _load_driver()
     zygote = Zygote()
     zygote.begin(driver)
-    zygote.settle = lambda ahead: _settle(driver, ahead)
+    zygote.settle = lambda rehearse: _settle(driver, rehearse)
     zygote.serve()
     return driver
 
 
-def _settle(driver, ahead):
-    """Make the state of a kernel its own.
+def _settle(driver, rehearse):
+    """Make the state of a kernel its own, and do what takes a first cell time.
 
-    One that is made ahead of its session does what costs a first cell time. Where somebody waits
-    it would only be done twice.
+    The latter saves time where a processor is free meanwhile, and costs more than it saves where none is.
     """
     _renew()
-    if ahead:
-        driver.kernel.rehearse(["1 + 1"])
+    if rehearse:
+        driver.kernel.rehearse(["1\n1 + 1"])  # statements, which take more than an expression
 
 
 _own = sys.modules["__main__"]  # lives on when the user's module takes its place
