@@ -142,10 +142,6 @@ func (b *birth) tell(isThere bool) {
 	close(b.there)
 }
 
-// hasTime tells whether a kernel may do more than it must until its sandbox is there: one
-// that is made ahead, or the only one that somebody waits for, as there is a processor then.
-func (x *box) hasTime() bool { return x.pooled || len(x.backend.places) <= 1 }
-
 // forkKernel has the zygote fork the sandbox's kernel. Where that fails, the end of
 // its files tells the agent, which starts an interpreter itself.
 func (x *box) forkKernel(ctx context.Context, g *gifts, b *birth, enter *os.File) {
@@ -158,7 +154,7 @@ func (x *box) forkKernel(ctx context.Context, g *gifts, b *birth, enter *os.File
 	pid := 0
 	if err == nil {
 		pid, err = x.backend.nurseries[x.spec.Template.Name].fork(ctx, b.there, func(ctx context.Context, z *zygote) (*os.File, error) {
-			return z.fork(ctx, x.record.UID, x.hasTime(), init, enter, g.zygote())
+			return z.fork(ctx, x.record.UID, x.pooled, init, enter, g.zygote())
 		})
 	}
 	if init >= 0 {

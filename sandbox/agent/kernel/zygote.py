@@ -455,7 +455,7 @@ def _main():
 def _settle(driver, rehearse):
     """Make the state of a kernel its own, and do what takes a first cell time.
 
-    The latter saves time where a processor is free meanwhile, and costs more than it saves where none is.
+    The latter is for a kernel that is made ahead of its session. One that somebody waits for would only do it twice.
     """
     _renew()
     if rehearse:
