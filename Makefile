@@ -73,7 +73,7 @@ test: export GORACE := atexit_sleep_ms=0
 test: agent ## Install what tests need and run them: race, shuffled, not cached
 	.ci/provide python3 node npm curl gcc
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -p 1 -timeout=25m -skip '$(PLAIN)' $(PKG)
-	[ '$(PKG)' != ./... ] || go test -shuffle=on -count=1 -p 1 -timeout=25m -run '$(PLAIN)' $(PLAINPKG)
+	go test -shuffle=on -count=1 -p 1 -timeout=25m -run '$(PLAIN)' $(if $(filter ./...,$(PKG)),$(PLAINPKG),$(PKG))
 
 .PHONY: lint
 lint: ## Look for what the compiler lets through

@@ -24,11 +24,11 @@ func Churn(ctx context.Context, o Options) (*Result, error) {
 // Turnover measures the same, of sessions that are used for their first result
 // alone.
 func Turnover(ctx context.Context, o Options) (*Result, error) {
-	return lives(ctx, o, "turnover", "sessions made and stopped", 0, newMeter())
+	return lives(ctx, o, "turnover", "sessions made and stopped", 0, nil)
 }
 
-// lives measures lives of sessions, each of which is used so often.
-func lives(ctx context.Context, o Options, workload, figure string, uses int, use *meter) (r *Result, err error) {
+// lives measures lives of sessions, each of which is used so many times more; use is of those.
+func lives(ctx context.Context, o Options, workload, figure string, more int, use *meter) (r *Result, err error) {
 	if o.Duration == 0 {
 		o.Duration = 10 * time.Second
 	}
@@ -47,7 +47,7 @@ func lives(ctx context.Context, o Options, workload, figure string, uses int, us
 	first, stop := newMeter(), newMeter()
 	stopWatch := o.watch(workload, l.total(), first)
 	d, err := l.drive(ctx, func(ctx context.Context, _, i int, due time.Time) error {
-		return c.live(ctx, c.session(i), due, uses, first, use, stop)
+		return c.live(ctx, c.session(i), due, more, first, use, stop)
 	})
 	stopWatch()
 	if err != nil {
@@ -75,12 +75,12 @@ func (r *Result) spread(name string, m *meter) {
 
 // live is the whole life of one session. What it keeps must be there when it is
 // asked for.
-func (c *client) live(ctx context.Context, session string, due time.Time, uses int, first, use, stop *meter) error {
+func (c *client) live(ctx context.Context, session string, due time.Time, more int, first, use, stop *meter) error {
 	if err := c.expect(ctx, session, "kept = 1\nkept + 1", "2"); err != nil {
 		return err
 	}
 	first.since(due)
-	for range uses {
+	for range more {
 		began := time.Now()
 		if err := c.expect(ctx, session, "kept + 1", "2"); err != nil {
 			return err

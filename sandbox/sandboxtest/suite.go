@@ -55,7 +55,7 @@ func usable(b sandbox.Backend) (sandbox.Template, bool) {
 // testTemplate runs all that holds for every template, on sandboxes of one.
 func testTemplate(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 	spec := sandbox.Spec{Session: "suite", Template: template, Flavor: sandbox.Flavors()[0]}
-	for name, test := range map[string]func(*testing.T, *Box){
+	testBoxes(t, b, spec, map[string]func(*testing.T, *Box){
 		"a command's output and exit code":        commandResult,
 		"a program that is not there is a result": commandNotFound,
 		"bytes come exactly as they were written": exactBytes,
@@ -74,7 +74,13 @@ func testTemplate(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 		"the kernel runs one piece at a time":     codeBusy,
 		"code and transfers see the same files":   filesAndCode,
 		"a sandbox is gone after Destroy":         destroyed,
-	} {
+	})
+}
+
+// testBoxes runs tests beside each other, each on a sandbox of its own.
+func testBoxes(t *testing.T, b sandbox.Backend, spec sandbox.Spec, tests map[string]func(*testing.T, *Box)) {
+	t.Helper()
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, NewBox(t, b, spec))

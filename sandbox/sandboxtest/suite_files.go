@@ -22,18 +22,8 @@ const maxTransfers = 8
 // testFiles checks the operations on files.
 func testFiles(t *testing.T, b sandbox.Backend, template sandbox.Template) {
 	spec := sandbox.Spec{Session: "files", Template: template, Flavor: sandbox.Flavors()[0]}
-	for name, test := range fileTests() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, NewBox(t, b, spec))
-		})
-	}
-	for name, test := range commandFileTests() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, NewBox(t, b, spec))
-		})
-	}
+	testBoxes(t, b, spec, fileTests())
+	testBoxes(t, b, spec, commandFileTests())
 	narrow := spec
 	narrow.Flavor = tight()
 	for name, test := range fullDiskTests() {
